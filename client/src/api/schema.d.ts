@@ -15,7 +15,7 @@ export interface paths {
          * Information
          * @description Say what this server is, and where its parts are. A browser is led to the page instead.
          */
-        get: operations["information__get"];
+        get: operations["information"];
         put?: never;
         post?: never;
         delete?: never;
@@ -35,7 +35,7 @@ export interface paths {
          * Health
          * @description Report whether every part works: 200 if so, otherwise 503. `checks` names the part that does not.
          */
-        get: operations["health_health_get"];
+        get: operations["health"];
         put?: never;
         post?: never;
         delete?: never;
@@ -57,7 +57,7 @@ export interface paths {
          *
          *     Scope: `metrics`.
          */
-        get: operations["metrics_metrics_get"];
+        get: operations["prometheus_metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -79,7 +79,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["heart_rate_v1_metrics_heart_rate_get"];
+        get: operations["heart_rate_minutes"];
         put?: never;
         /**
          * Ingest Reading
@@ -87,14 +87,14 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["ingest_reading_v1_metrics_heart_rate_post"];
+        post: operations["ingest_reading"];
         /**
          * Delete Readings
          * @description Delete a person's readings in a range, of one device or of all.
          *
          *     Scope: `admin`.
          */
-        delete: operations["delete_readings_v1_metrics_heart_rate_delete"];
+        delete: operations["delete_readings"];
         options?: never;
         head?: never;
         patch?: never;
@@ -116,7 +116,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["ingest_batch_v1_metrics_heart_rate_batch_post"];
+        post: operations["ingest_batch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -137,7 +137,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["minutes_of_v1_metrics__metric__get"];
+        get: operations["metric_minutes"];
         put?: never;
         /**
          * Ingest Reading Of
@@ -145,14 +145,14 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["ingest_reading_of_v1_metrics__metric__post"];
+        post: operations["ingest_reading_of"];
         /**
          * Delete Readings Of
          * @description Delete a person's readings of a metric in a range, of one device or of all.
          *
          *     Scope: `admin`.
          */
-        delete: operations["delete_readings_of_v1_metrics__metric__delete"];
+        delete: operations["delete_readings_of"];
         options?: never;
         head?: never;
         patch?: never;
@@ -173,7 +173,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["ingest_batch_of_v1_metrics__metric__batch_post"];
+        post: operations["ingest_batch_of"];
         delete?: never;
         options?: never;
         head?: never;
@@ -195,7 +195,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["ingest_reading_of_any_v1_readings_post"];
+        post: operations["ingest_reading_of_any"];
         delete?: never;
         options?: never;
         head?: never;
@@ -217,7 +217,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["ingest_batch_of_any_v1_readings_batch_post"];
+        post: operations["ingest_batch_of_any"];
         delete?: never;
         options?: never;
         head?: never;
@@ -242,7 +242,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["ingest_bulk_v1_metrics_heart_rate_bulk_post"];
+        post: operations["ingest_bulk"];
         delete?: never;
         options?: never;
         head?: never;
@@ -265,7 +265,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["ingest_bulk_of_v1_metrics__metric__bulk_post"];
+        post: operations["ingest_bulk_of"];
         delete?: never;
         options?: never;
         head?: never;
@@ -288,7 +288,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["ingest_bulk_of_any_v1_readings_bulk_post"];
+        post: operations["ingest_bulk_of_any"];
         delete?: never;
         options?: never;
         head?: never;
@@ -311,7 +311,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["push_of_iphone_v1_push_health_auto_export_post"];
+        post: operations["push_health_auto_export"];
         delete?: never;
         options?: never;
         head?: never;
@@ -333,7 +333,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["push_of_android_v1_push_health_connect_post"];
+        post: operations["push_health_connect"];
         delete?: never;
         options?: never;
         head?: never;
@@ -353,7 +353,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["timeseries_v1_timeseries_get"];
+        get: operations["timeseries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -376,7 +376,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["multi_user_timeseries_v1_multi_user_timeseries_get"];
+        get: operations["multi_user_timeseries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -398,7 +398,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["stream_v1_stream_get"];
+        get: operations["stream"];
         put?: never;
         post?: never;
         delete?: never;
@@ -420,7 +420,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["list_users_v1_users_get"];
+        get: operations["list_users"];
         put?: never;
         /**
          * Create User
@@ -428,7 +428,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        post: operations["create_user_v1_users_post"];
+        post: operations["create_user"];
         delete?: never;
         options?: never;
         head?: never;
@@ -448,14 +448,14 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["show_user_v1_users__user_id__get"];
+        get: operations["show_user"];
         /**
          * Put User
          * @description Create a person, or replace all their fields. Readings stay.
          *
          *     Scope: `admin`.
          */
-        put: operations["put_user_v1_users__user_id__put"];
+        put: operations["put_user"];
         post?: never;
         /**
          * Erase User
@@ -465,7 +465,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        delete: operations["erase_user_v1_users__user_id__delete"];
+        delete: operations["erase_user"];
         options?: never;
         head?: never;
         /**
@@ -474,7 +474,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        patch: operations["change_user_v1_users__user_id__patch"];
+        patch: operations["change_user"];
         trace?: never;
     };
     "/v1/users/{user_id}/metrics": {
@@ -490,7 +490,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["list_metrics_v1_users__user_id__metrics_get"];
+        get: operations["list_metrics_of_user"];
         put?: never;
         post?: never;
         delete?: never;
@@ -512,7 +512,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["list_devices_v1_users__user_id__devices_get"];
+        get: operations["list_devices"];
         put?: never;
         post?: never;
         delete?: never;
@@ -536,7 +536,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        put: operations["set_priority_v1_users__user_id__devices__device_id__priority_put"];
+        put: operations["set_priority"];
         post?: never;
         /**
          * Remove Priorities
@@ -544,7 +544,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        delete: operations["remove_priorities_v1_users__user_id__devices__device_id__priority_delete"];
+        delete: operations["remove_priorities"];
         options?: never;
         head?: never;
         patch?: never;
@@ -563,7 +563,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["list_annotations_v1_users__user_id__annotations_get"];
+        get: operations["list_annotations"];
         put?: never;
         /**
          * Add Annotation
@@ -571,7 +571,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["add_annotation_v1_users__user_id__annotations_post"];
+        post: operations["add_annotation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -592,7 +592,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        put: operations["put_annotation_v1_users__user_id__annotations__annotation_id__put"];
+        put: operations["put_annotation"];
         post?: never;
         /**
          * Remove Annotation
@@ -600,7 +600,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        delete: operations["remove_annotation_v1_users__user_id__annotations__annotation_id__delete"];
+        delete: operations["remove_annotation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -622,7 +622,7 @@ export interface paths {
          *
          *     Scope: `aggregate`.
          */
-        get: operations["heart_rate_cohort_v1_cohorts_heart_rate_get"];
+        get: operations["heart_rate_cohort"];
         put?: never;
         post?: never;
         delete?: never;
@@ -645,7 +645,7 @@ export interface paths {
          *
          *     Scope: `aggregate`.
          */
-        get: operations["cohort_of_v1_cohorts__metric__get"];
+        get: operations["metric_cohort"];
         put?: never;
         post?: never;
         delete?: never;
@@ -667,7 +667,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["top_hours_v1_users__user_id__heart_rate_top_hours_get"];
+        get: operations["top_hours"];
         put?: never;
         post?: never;
         delete?: never;
@@ -689,7 +689,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["top_hours_of_v1_users__user_id___metric__top_hours_get"];
+        get: operations["metric_top_hours"];
         put?: never;
         post?: never;
         delete?: never;
@@ -711,7 +711,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["heart_rate_variability_v1_users__user_id__hrv_get"];
+        get: operations["heart_rate_variability"];
         put?: never;
         post?: never;
         delete?: never;
@@ -733,7 +733,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["resting_heart_rate_v1_users__user_id__resting_heart_rate_get"];
+        get: operations["resting_heart_rate"];
         put?: never;
         post?: never;
         delete?: never;
@@ -756,7 +756,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["list_imports_v1_imports_get"];
+        get: operations["list_imports"];
         put?: never;
         /**
          * Import File
@@ -766,7 +766,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["import_file_v1_imports_post"];
+        post: operations["import_file"];
         delete?: never;
         options?: never;
         head?: never;
@@ -786,7 +786,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["show_import_v1_imports__import_id__get"];
+        get: operations["show_import"];
         put?: never;
         post?: never;
         /**
@@ -797,7 +797,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        delete: operations["undo_import_v1_imports__import_id__delete"];
+        delete: operations["undo_import"];
         options?: never;
         head?: never;
         patch?: never;
@@ -819,7 +819,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["export_person_v1_users__user_id__export_get"];
+        get: operations["export_person"];
         put?: never;
         post?: never;
         delete?: never;
@@ -843,7 +843,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        post: operations["allow_user_v1_users__user_id__allow_post"];
+        post: operations["allow_user"];
         delete?: never;
         options?: never;
         head?: never;
@@ -863,7 +863,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        get: operations["list_erasures_v1_erasures_get"];
+        get: operations["list_erasures"];
         put?: never;
         post?: never;
         delete?: never;
@@ -885,7 +885,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        get: operations["show_erasure_v1_erasures__erasure_id__get"];
+        get: operations["show_erasure"];
         put?: never;
         post?: never;
         delete?: never;
@@ -907,7 +907,7 @@ export interface paths {
          *
          *     Any key will do.
          */
-        get: operations["sources_v1_sources_get"];
+        get: operations["sources"];
         put?: never;
         post?: never;
         delete?: never;
@@ -929,7 +929,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["runs_v1_etl_runs_get"];
+        get: operations["list_runs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -951,7 +951,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        get: operations["authorize_v1_sources__source__authorize_get"];
+        get: operations["authorize"];
         put?: never;
         /**
          * Begin Consent
@@ -960,7 +960,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["begin_consent_v1_sources__source__authorize_post"];
+        post: operations["begin_consent"];
         delete?: never;
         options?: never;
         head?: never;
@@ -978,13 +978,13 @@ export interface paths {
          * Consent
          * @description Show who is about to be connected to what, and ask for confirmation.
          */
-        get: operations["consent_v1_sources__source__consent_get"];
+        get: operations["consent"];
         put?: never;
         /**
          * Agree
          * @description Redirect the browser to the source, where the person gives consent. The same browser has to come back.
          */
-        post: operations["agree_v1_sources__source__consent_post"];
+        post: operations["agree"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1002,7 +1002,7 @@ export interface paths {
          * Callback
          * @description Finish a connection when the source sends the browser back. Other parameters of the source are ignored.
          */
-        get: operations["callback_v1_sources__source__callback_get"];
+        get: operations["callback"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1024,7 +1024,7 @@ export interface paths {
          *
          *     Scope: `read`.
          */
-        get: operations["user_sources_v1_users__user_id__sources_get"];
+        get: operations["list_sources_of_user"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1049,7 +1049,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        delete: operations["disconnect_v1_users__user_id__sources__source__delete"];
+        delete: operations["disconnect"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1068,7 +1068,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        get: operations["audit_v1_audit_get"];
+        get: operations["list_audit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1090,7 +1090,7 @@ export interface paths {
          *
          *     Any key will do.
          */
-        get: operations["show_caller_v1_access_get"];
+        get: operations["show_caller"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1115,7 +1115,7 @@ export interface paths {
          *
          *     Scope: `admin`.
          */
-        post: operations["make_key_v1_keys_post"];
+        post: operations["make_key"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1133,7 +1133,7 @@ export interface paths {
          * Metrics
          * @description List the metrics that can be stored and asked for, with the bounds of accepted values.
          */
-        get: operations["metrics_v1_metrics_get"];
+        get: operations["list_metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1153,7 +1153,7 @@ export interface paths {
          * Ping
          * @description Say that lines can be written here: 204, or the version as JSON if `verbose` is asked for.
          */
-        get: operations["ping_ping_get"];
+        get: operations["influx_ping"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1178,7 +1178,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["write_write_post"];
+        post: operations["influx_write"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1203,7 +1203,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["write_lines_api_v2_write_post"];
+        post: operations["influx_v2_write"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1224,7 +1224,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        get: operations["query_query_get"];
+        get: operations["influx_query"];
         put?: never;
         /**
          * Query In Form
@@ -1232,298 +1232,7 @@ export interface paths {
          *
          *     Scope: `ingest`.
          */
-        post: operations["query_in_form_query_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/check": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Check
-         * @description Compare every rollup with a recomputation from the raw readings.
-         */
-        post: operations["check_v1_admin_check_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/retention": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Retention
-         * @description Delete raw readings older than the retention period now, or only count them.
-         */
-        post: operations["retention_v1_admin_retention_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/backup": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Backup
-         * @description Write a consistent copy of the store into a new folder. The server keeps answering meanwhile.
-         */
-        post: operations["backup_v1_admin_backup_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/sql": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Sql
-         * @description Run one read-only statement in the store's SQL dialect, and return the rows as an Arrow stream.
-         */
-        post: operations["sql_v1_admin_sql_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/settle": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Settle
-         * @description Wait until the store has finished its background work on the readings stored so far.
-         */
-        post: operations["settle_v1_admin_settle_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/readings": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Store Readings
-         * @description Store one block of an import, readings of one metric: an Arrow stream of `user_id` and `device_id` (in
-         *     dictionaries), `time_us`, `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The
-         *     whole block is one commit.
-         */
-        post: operations["store_readings_v1_admin_readings_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/summaries": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Store Summaries
-         * @description Merge the daily summaries of an import, a JSON list, with those that are stored.
-         */
-        post: operations["store_summaries_v1_admin_summaries_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/export": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Export
-         * @description Return every stored reading, counted or not, as an Arrow stream of `user_id`, `device_id`, `time`, `value`
-         *     (in the metric's stored unit), `confidence` and `metric`, in order of UTC days and from one snapshot of the
-         *     store.
-         */
-        get: operations["export_v1_admin_export_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/records": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Export Records
-         * @description Return one kind of the records that are kept of people besides readings, as NDJSON lines of an export.
-         */
-        get: operations["export_records_v1_admin_records_get"];
-        put?: never;
-        /**
-         * Store Records
-         * @description Store the records of an export. One that contradicts what is stored already is refused.
-         */
-        post: operations["store_records_v1_admin_records_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/users": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Store People
-         * @description Create or replace the people of an import, all or none: `{"users": [{"user_id", …}, …]}` with the fields of
-         *     `POST /users`.
-         */
-        post: operations["store_people_v1_admin_users_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/sources": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * All Sources
-         * @description List everybody's connections.
-         */
-        get: operations["all_sources_v1_admin_sources_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/sources/{source}/authorize": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Begin
-         * @description Begin a connection. Return the address where the person gives consent; the browser then comes back to the
-         *     command, which listens for it.
-         */
-        post: operations["begin_v1_admin_sources__source__authorize_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/sources/{source}/callback": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Finish
-         * @description Finish a connection with the parameters that the browser brought back to the command.
-         */
-        post: operations["finish_v1_admin_sources__source__callback_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/admin/etl/runs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Run Now
-         * @description Bring every connection now, or those of one person or source, due or not; some data sets alone if they are
-         *     named. The runs are in the answer.
-         */
-        post: operations["run_now_v1_admin_etl_runs_post"];
+        post: operations["influx_query_in_form"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1539,10 +1248,7 @@ export interface components {
          * @description What was sent is durable and visible.
          */
         Accepted: {
-            /**
-             * Status
-             * @constant
-             */
+            /** @constant */
             status: "accepted";
         };
         /**
@@ -1550,21 +1256,16 @@ export interface components {
          * @description The id that may be used again.
          */
         AllowedUser: {
-            /** User Id */
             user_id: string;
         };
         /**
-         * Annotation
+         * AnnotationEntry
          * @description A note about a moment, without an end, or a stretch of time.
          */
         AnnotationEntry: {
-            /** Annotation Id */
             annotation_id: string;
-            /** Start */
             start: string;
-            /** End */
             end: string | null;
-            /** Text */
             text: string;
         };
         /**
@@ -1572,9 +1273,7 @@ export interface components {
          * @description A person's annotations, by start.
          */
         AnnotationList: {
-            /** User Id */
             user_id: string;
-            /** Data */
             data: components["schemas"]["AnnotationEntry"][];
         };
         /**
@@ -1582,249 +1281,100 @@ export interface components {
          * @description The accepted readings of an app's body are durable and visible. `errors` lists the first refusals.
          */
         AppPushAccepted: {
-            /**
-             * Status
-             * @constant
-             */
+            /** @constant */
             status: "accepted";
-            /** Accepted */
             accepted: number;
-            /** Rejected */
             rejected: number;
-            /** Total */
             total: number;
-            /** Errors */
             errors: components["schemas"]["RefusedReading"][];
-            /**
-             * Passed Over
-             * @description Kinds of data that are of no metric.
-             * @default []
-             */
-            passed_over: string[];
+            /** @description Kinds of data that are of no metric. */
+            passed_over?: string[];
         };
         /**
          * AuditList
          * @description A page of the audit trail, newest first.
          */
         AuditList: {
-            /** Data */
             data: components["schemas"]["AuditRecord"][];
-            /** Next Cursor */
             next_cursor: number | null;
         };
         /**
-         * Audit entry
+         * AuditRecord
          * @description Equal requests within one minute: who asked what about whom, and with which outcome.
          *
          *     `whom` is `person` (`user_id` says who), `everybody` (all people the key is for), `nobody` (no particular person),
          *     `unknown` (somebody who does not exist) or `removed` (somebody who was erased since).
          */
         AuditRecord: {
-            /** Id */
             id: number;
-            /** Key */
             key: string;
-            /** Method */
             method: string;
-            /** Route */
             route: string;
-            /** Status */
             status: number;
-            /**
-             * Whom
-             * @enum {string}
-             */
+            /** @enum {string} */
             whom: "person" | "everybody" | "nobody" | "unknown" | "removed";
-            /** User Id */
             user_id: string | null;
-            /** First */
             first: string;
-            /** Last */
             last: string;
-            /** Requests */
             requests: number;
-        };
-        /**
-         * BackupFolder
-         * @description `POST /admin/backup`.
-         */
-        BackupFolder: {
-            /**
-             * Folder
-             * @description An absolute path: a new or an empty folder.
-             */
-            folder: string;
-        };
-        /**
-         * BackupResult
-         * @description The copy that was made.
-         */
-        BackupResult: {
-            /** Folder */
-            folder: string;
-            /** Database */
-            database: string;
-            /** Size Bytes */
-            size_bytes: number;
         };
         /**
          * BatchAccepted
          * @description The accepted readings of a batch are durable and visible.
          */
         BatchAccepted: {
-            /**
-             * Status
-             * @constant
-             */
+            /** @constant */
             status: "accepted";
-            /** Accepted */
             accepted: number;
-            /** Rejected */
             rejected: number;
-            /** Total */
             total: number;
-            /** Errors */
             errors: components["schemas"]["RefusedReading"][];
-        };
-        /**
-         * BeginConnection
-         * @description `POST /admin/sources/{source}/authorize`.
-         */
-        BeginConnection: {
-            /**
-             * User Id
-             * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
-             */
-            user_id: string;
-            /**
-             * Redirect Uri
-             * @description The address the browser comes back to.
-             */
-            redirect_uri: string;
         };
         /**
          * BeginConsent
          * @description `POST /sources/{source}/authorize`.
          */
         BeginConsent: {
-            /**
-             * User Id
-             * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
-             */
+            /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
             user_id: string;
-        };
-        /**
-         * BegunConsent
-         * @description The address where the person gives consent, and the state that the browser brings back.
-         */
-        BegunConsent: {
-            /** Url */
-            url: string;
-            /** State */
-            state: string;
-        };
-        /**
-         * BlockStored
-         * @description One block of the import `import_id` is durable and visible. `unchanged` rows were stored already with the same
-         *     values; `repeated` rows are of readings that this import had brought before. Both are half-open ranges of the
-         *     block's rows, counted from 0.
-         */
-        BlockStored: {
-            /**
-             * Status
-             * @constant
-             */
-            status: "accepted";
-            /** Accepted */
-            accepted: number;
-            /** Rejected */
-            rejected: number;
-            /** Total */
-            total: number;
-            /** Errors */
-            errors: components["schemas"]["RefusedReading"][];
-            /** Unchanged */
-            unchanged: [
-                number,
-                number
-            ][];
-            /** Repeated */
-            repeated: [
-                number,
-                number
-            ][];
-            /** Import Id */
-            import_id: number;
         };
         /**
          * BulkAccepted
          * @description The accepted readings of a bulk body are durable and visible. `errors` lists the first refusals.
          */
         BulkAccepted: {
-            /**
-             * Status
-             * @constant
-             */
+            /** @constant */
             status: "accepted";
-            /** Accepted */
             accepted: number;
-            /** Rejected */
             rejected: number;
-            /** Total */
             total: number;
-            /** Errors */
             errors: components["schemas"]["RefusedReading"][];
-            /**
-             * Passed Over
-             * @description Columns that were ignored, such as the index of a data frame.
-             * @default []
-             */
-            passed_over: string[];
+            /** @description Columns that were ignored, such as the index of a data frame. */
+            passed_over?: string[];
         };
         /**
-         * Caller
+         * CallerEntry
          * @description Whether keys are needed, and what the caller may do. `name` is that of the key, null without one; `scopes` holds
          *     also those that another scope includes; `for_everybody` is false for a key that is for some people alone.
          */
         CallerEntry: {
-            /**
-             * Access
-             * @enum {string}
-             */
+            /** @enum {string} */
             access: "on" | "off";
-            /** Name */
             name: string | null;
-            /** Scopes */
             scopes: ("ingest" | "read" | "admin" | "metrics" | "aggregate")[];
-            /** For Everybody */
             for_everybody: boolean;
-        };
-        /**
-         * CheckResult
-         * @description How much a check of the store compared, and a description of each difference.
-         */
-        CheckResult: {
-            /** Readings */
-            readings: number;
-            /** Rollup Rows */
-            rollup_rows: number;
-            /** Problems */
-            problems: string[];
         };
         /**
          * Cohort
          * @description A page of a cohort, highest average first. `count` is the number of people in the whole cohort.
          */
         Cohort: {
-            /** Data */
-            data: string[] | components["schemas"]["MemberFigures"][];
-            /** Count */
+            data: (string | components["schemas"]["MemberFigures"])[];
             count: number;
-            /** Next Cursor */
             next_cursor: string | null;
         };
         /**
-         * CohortSummary
+         * CohortSummaryAnswer
          * @description Figures of a whole cohort, for a key with the scope `aggregate`.
          *
          *     `people` is rounded down to a multiple of five, `avg` the mean of people's averages and `spread` their standard
@@ -1833,42 +1383,26 @@ export interface components {
          *     `questions_left` is for today.
          */
         CohortSummaryAnswer: {
-            /** Fewer Than Ten */
             fewer_than_ten: boolean;
-            /** People */
             people: number | null;
-            /** Avg */
             avg: number | null;
-            /** Spread */
             spread: number | null;
-            /** Questions Left */
             questions_left: number;
         };
         /**
-         * Connection
+         * ConnectionEntry
          * @description A connection and its state. `problem` says what is wrong and what the person can do.
          */
         ConnectionEntry: {
-            /** User Id */
             user_id: string;
-            /** Source */
             source: string;
-            /**
-             * State
-             * @enum {string}
-             */
+            /** @enum {string} */
             state: "new" | "ok" | "waiting" | "needs-person";
-            /** Account */
             account: string | null;
-            /** Connected */
             connected: string;
-            /** Last Reading */
             last_reading: string | null;
-            /** Last Run */
             last_run: string | null;
-            /** Next Try */
             next_try: string | null;
-            /** Problem */
             problem: string | null;
         };
         /**
@@ -1876,9 +1410,7 @@ export interface components {
          * @description Connections, ordered by person and source.
          */
         ConnectionList: {
-            /** Data */
             data: components["schemas"]["ConnectionEntry"][];
-            /** Next Cursor */
             next_cursor?: null;
         };
         /**
@@ -1886,7 +1418,6 @@ export interface components {
          * @description The address, valid for ten minutes, of a page that says who is about to be connected.
          */
         ConsentPage: {
-            /** Url */
             url: string;
         };
         /**
@@ -1894,7 +1425,6 @@ export interface components {
          * @description How many readings were deleted.
          */
         Deleted: {
-            /** Deleted */
             deleted: number;
         };
         /**
@@ -1902,53 +1432,23 @@ export interface components {
          * @description How many rows of each kind were deleted with a person.
          */
         DeletedRows: {
-            /**
-             * Readings
-             * @default 0
-             */
-            readings: number;
-            /**
-             * Devices
-             * @default 0
-             */
-            devices: number;
-            /**
-             * Priorities
-             * @default 0
-             */
-            priorities: number;
-            /**
-             * Summaries
-             * @default 0
-             */
-            summaries: number;
-            /**
-             * Annotations
-             * @default 0
-             */
-            annotations: number;
-            /**
-             * Connections
-             * @default 0
-             */
-            connections: number;
+            readings?: number;
+            devices?: number;
+            priorities?: number;
+            summaries?: number;
+            annotations?: number;
+            connections?: number;
         };
         /**
-         * Device
+         * DeviceEntry
          * @description A person's device: what is stored from it, its current priority, and the person's own settings by time.
          */
         DeviceEntry: {
-            /** Device Id */
             device_id: string;
-            /** Readings */
             readings: number;
-            /** First Reading */
             first_reading: string | null;
-            /** Last Reading */
             last_reading: string | null;
-            /** Priority */
             priority: number;
-            /** Priorities */
             priorities: components["schemas"]["PriorityEntry"][];
         };
         /**
@@ -1956,9 +1456,7 @@ export interface components {
          * @description A person's devices.
          */
         DeviceList: {
-            /** User Id */
             user_id: string;
-            /** Data */
             data: components["schemas"]["DeviceEntry"][];
         };
         /**
@@ -1966,10 +1464,7 @@ export interface components {
          * @description The connection was removed.
          */
         Disconnected: {
-            /**
-             * Disconnected
-             * @constant
-             */
+            /** @constant */
             disconnected: true;
         };
         /**
@@ -1977,7 +1472,6 @@ export interface components {
          * @description Receipts, newest first.
          */
         ErasureList: {
-            /** Data */
             data: components["schemas"]["ErasureReceipt"][];
         };
         /**
@@ -1986,54 +1480,26 @@ export interface components {
          *     contains them) or `scrubbed` (no file of the store contains them). `problem` says what delays the next stage.
          */
         ErasureReceipt: {
-            /** Erasure Id */
             erasure_id: string;
-            /**
-             * Stage
-             * @enum {string}
-             */
+            /** @enum {string} */
             stage: "requested" | "hidden" | "scrubbed";
-            /** Requested At */
             requested_at: string;
-            /** Hidden At */
             hidden_at: string | null;
-            /** Scrubbed At */
             scrubbed_at: string | null;
             deleted: components["schemas"]["DeletedRows"] | null;
-            /** Bytes Before */
             bytes_before: number | null;
-            /** Bytes After */
             bytes_after: number | null;
-            /** Problem */
             problem: string | null;
-            /** Out Of Reach */
             out_of_reach: string[];
-        };
-        /**
-         * FinishConnection
-         * @description `POST /admin/sources/{source}/callback`.
-         */
-        FinishConnection: {
-            /** State */
-            state: string;
-            /** Code */
-            code?: string | null;
-            /** Error */
-            error?: string | null;
         };
         /**
          * Health
          * @description Whether each part works.
          */
         Health: {
-            /**
-             * Status
-             * @enum {string}
-             */
+            /** @enum {string} */
             status: "healthy" | "unhealthy";
-            /** Service */
             service: string;
-            /** Checks */
             checks: {
                 [key: string]: string;
             };
@@ -2043,11 +1509,8 @@ export interface components {
          * @description A person's heart rate, minute by minute.
          */
         HeartRate: {
-            /** User Id */
             user_id: string;
-            /** Data */
             data: components["schemas"]["MinuteReading"][];
-            /** Count */
             count: number;
         };
         /**
@@ -2056,28 +1519,17 @@ export interface components {
          *     beats a window must have before anything is stated of it.
          */
         HeartRateVariability: {
-            /** User Id */
             user_id: string;
-            /** Unit */
             unit: string;
-            /**
-             * Window
-             * @enum {string}
-             */
+            /** @enum {string} */
             window: "5m" | "night";
-            /** Tz */
             tz: string;
-            /** Start */
             start: string;
-            /** End */
             end: string;
-            /** Least Beats */
             least_beats: number;
-            /** Methods */
             methods: {
                 [key: string]: string;
             };
-            /** Count */
             count: number;
             columns: components["schemas"]["VariabilityColumns"];
         };
@@ -2091,73 +1543,44 @@ export interface components {
          *     `refused` counts refusals by reason, the most frequent first.
          */
         ImportCourse: {
-            /** Size Bytes */
             size_bytes: number;
-            /** Read Bytes */
             read_bytes: number;
-            /** File Count */
             file_count: number;
-            /** Files */
             files: components["schemas"]["ImportedFile"][];
-            /** Read */
             read: number;
-            /** Written */
             written: number;
-            /** Unchanged */
             unchanged: number;
-            /** Repeated */
             repeated: number;
-            /** Rejected */
             rejected: number;
-            /** Days */
             days: number;
-            /** Errors */
             errors: components["schemas"]["RefusedRecord"][];
-            /** Failure */
             failure: string | null;
-            /** Remark */
             remark: string | null;
-            /** People */
             people: number;
-            /** First Day */
             first_day: string | null;
-            /** Last Day */
             last_day: string | null;
-            /** Metrics */
             metrics: components["schemas"]["ImportedMetric"][];
-            /** Refused */
             refused: components["schemas"]["RefusalCount"][];
-            /** Kinds */
             kinds: components["schemas"]["ImportedKind"][];
             unread: components["schemas"]["UnreadFileList"];
         };
         /**
-         * Import
+         * ImportDetail
          * @description An import, with its progress or result if this server process ran it.
          */
         ImportDetail: {
-            /** Id */
             id: number;
-            /**
-             * Kind
-             * @enum {string}
-             */
+            /** @enum {string} */
             kind: "import" | "sync";
-            /** Name */
             name: string;
-            /** Received At */
             received_at: string;
-            /** Readings */
             readings: number;
-            /**
-             * Status
-             * @enum {string}
-             */
+            /** @enum {string} */
             status: "waiting" | "running" | "done" | "failed" | "past";
             course: components["schemas"]["ImportCourse"] | null;
         };
         /**
-         * Import
+         * ImportEntry
          * @description An import of files, or everything that a connection to a source has brought (`sync`, named by source and
          *     person), and how many of its readings are stored now.
          *
@@ -2165,23 +1588,13 @@ export interface components {
          *     before the server's start, or a connection, whose runs are in `/v1/etl/runs`.
          */
         ImportEntry: {
-            /** Id */
             id: number;
-            /**
-             * Kind
-             * @enum {string}
-             */
+            /** @enum {string} */
             kind: "import" | "sync";
-            /** Name */
             name: string;
-            /** Received At */
             received_at: string;
-            /** Readings */
             readings: number;
-            /**
-             * Status
-             * @enum {string}
-             */
+            /** @enum {string} */
             status: "waiting" | "running" | "done" | "failed" | "past";
         };
         /**
@@ -2189,9 +1602,7 @@ export interface components {
          * @description A page of imports, newest first.
          */
         ImportList: {
-            /** Data */
             data: components["schemas"]["ImportEntry"][];
-            /** Next Cursor */
             next_cursor: number | null;
         };
         /**
@@ -2204,37 +1615,22 @@ export interface components {
          *     says which columns of a CSV file were taken for what.
          */
         ImportedFile: {
-            /** Name */
             name: string;
-            /** Kind */
             kind: string | null;
-            /** Read */
             read: number;
-            /** Written */
             written: number;
-            /** Unchanged */
             unchanged: number;
-            /** Repeated */
             repeated: number;
-            /** Rejected */
             rejected: number;
-            /** Days */
             days: number;
-            /** Problem */
             problem: string | null;
-            /** Remark */
             remark: string | null;
-            /** Passed Over */
             passed_over: {
                 [key: string]: number;
             };
-            /** First Day */
             first_day: string | null;
-            /** Last Day */
             last_day: string | null;
-            /** Metrics */
             metrics: components["schemas"]["ImportedMetric"][];
-            /** Read As */
             read_as: string | null;
         };
         /**
@@ -2243,35 +1639,21 @@ export interface components {
          *     counts files by what was taken for what in them.
          */
         ImportedKind: {
-            /** Kind */
             kind: string;
-            /** Files */
             files: number;
-            /** Empty */
             empty: number;
-            /** Read */
             read: number;
-            /** Written */
             written: number;
-            /** Rejected */
             rejected: number;
-            /** Days */
             days: number;
-            /** First Day */
             first_day: string | null;
-            /** Last Day */
             last_day: string | null;
-            /** Passed Over */
             passed_over: {
                 [key: string]: number;
             };
-            /** Unchanged */
             unchanged: number;
-            /** Repeated */
             repeated: number;
-            /** Metrics */
             metrics: components["schemas"]["ImportedMetric"][];
-            /** Read As */
             read_as: {
                 [key: string]: number;
             };
@@ -2281,17 +1663,11 @@ export interface components {
          * @description The readings of one metric; the counts as those of the file.
          */
         ImportedMetric: {
-            /** Metric */
             metric: string;
-            /** Read */
             read: number;
-            /** Written */
             written: number;
-            /** Unchanged */
             unchanged: number;
-            /** Repeated */
             repeated: number;
-            /** Rejected */
             rejected: number;
         };
         /**
@@ -2300,15 +1676,11 @@ export interface components {
          *     people have all their readings.
          */
         Information: {
-            /** Name */
             name: string;
-            /** Version */
             version: string;
-            /** Links */
             links: {
                 [key: string]: string;
             };
-            /** Demo */
             demo?: ("filling" | "complete") | null;
         };
         /**
@@ -2316,13 +1688,9 @@ export interface components {
          * @description The key, which is not shown again.
          */
         MadeKey: {
-            /** Name */
             name: string;
-            /** Scopes */
             scopes: ("ingest" | "read" | "admin" | "metrics" | "aggregate")[];
-            /** User Ids */
             user_ids: string[] | null;
-            /** Key */
             key: string;
         };
         /**
@@ -2330,15 +1698,10 @@ export interface components {
          * @description A member of a cohort. `coverage` is the share of the period's minutes with a counted reading.
          */
         MemberFigures: {
-            /** User Id */
             user_id: string;
-            /** Avg */
             avg: number;
-            /** Count */
             count: number;
-            /** Minutes */
             minutes: number;
-            /** Coverage */
             coverage: number;
         };
         /**
@@ -2346,15 +1709,10 @@ export interface components {
          * @description A metric, its unit, and the bounds of accepted values.
          */
         Metric: {
-            /** Metric */
             metric: string;
-            /** Title */
             title: string;
-            /** Unit */
             unit: string;
-            /** Min */
             min: number;
-            /** Max */
             max: number;
         };
         /**
@@ -2362,15 +1720,10 @@ export interface components {
          * @description One metric of an answer about several metrics. `user_id` is there if the answer is about several people.
          */
         MetricColumns: {
-            /** User Id */
             user_id?: string | null;
-            /** Metric */
             metric: string;
-            /** Unit */
             unit: string;
-            /** Table */
             table: string;
-            /** Count */
             count: number;
             columns: components["schemas"]["SeriesColumns"];
         };
@@ -2379,17 +1732,11 @@ export interface components {
          * @description What is stored of one metric for a person.
          */
         MetricEntry: {
-            /** Metric */
             metric: string;
-            /** Title */
             title: string;
-            /** Unit */
             unit: string;
-            /** Readings */
             readings: number;
-            /** First Reading */
             first_reading: string;
-            /** Last Reading */
             last_reading: string;
         };
         /**
@@ -2397,7 +1744,6 @@ export interface components {
          * @description Every metric.
          */
         MetricList: {
-            /** Data */
             data: components["schemas"]["Metric"][];
         };
         /**
@@ -2405,11 +1751,8 @@ export interface components {
          * @description A person's values of a metric, minute by minute.
          */
         MetricMinutes: {
-            /** User Id */
             user_id: string;
-            /** Data */
             data: components["schemas"]["MinuteValue"][];
-            /** Count */
             count: number;
         };
         /**
@@ -2417,11 +1760,8 @@ export interface components {
          * @description The average heart rate of a minute, and the device that measured it.
          */
         MinuteReading: {
-            /** Timestamp */
             timestamp: string;
-            /** Heart Rate */
             heart_rate: number;
-            /** Device Id */
             device_id: string;
         };
         /**
@@ -2429,11 +1769,8 @@ export interface components {
          * @description The average value of a minute, and the device that measured it.
          */
         MinuteValue: {
-            /** Timestamp */
             timestamp: string;
-            /** Value */
             value: number;
-            /** Device Id */
             device_id: string;
         };
         /**
@@ -2441,28 +1778,16 @@ export interface components {
          * @description Several people's series at one resolution.
          */
         MultiSeries: {
-            /** Metric */
             metric: string;
-            /** Unit */
             unit: string;
-            /**
-             * Interval
-             * @enum {string}
-             */
+            /** @enum {string} */
             interval: "raw" | "1s" | "1m" | "15m" | "1h" | "1d";
-            /** Table */
             table: string;
-            /** Tz */
             tz: string;
-            /** Start */
             start: string;
-            /** End */
             end: string;
-            /** Series */
             series: components["schemas"]["PersonColumns"][];
-            /** Missing */
             missing: string[];
-            /** Next Cursor */
             next_cursor: string | null;
         };
         /**
@@ -2470,12 +1795,8 @@ export interface components {
          * @description `POST /keys`: a key that sends readings, of these people alone, or of everybody if none are named.
          */
         NewKey: {
-            /**
-             * Name
-             * @description The key's name in lists and in the audit trail.
-             */
+            /** @description The key's name in lists and in the audit trail. */
             name: string;
-            /** User Ids */
             user_ids?: string[] | null;
         };
         /**
@@ -2483,11 +1804,8 @@ export interface components {
          * @description One person's part of a shared answer.
          */
         PersonColumns: {
-            /** User Id */
             user_id: string;
-            /** Count */
             count: number;
-            /** Columns */
             columns: components["schemas"]["SeriesColumns"] | components["schemas"]["SummaryColumns"];
         };
         /**
@@ -2495,9 +1813,7 @@ export interface components {
          * @description The metrics a person has readings of.
          */
         PersonMetrics: {
-            /** User Id */
             user_id: string;
-            /** Data */
             data: components["schemas"]["MetricEntry"][];
         };
         /**
@@ -2505,9 +1821,7 @@ export interface components {
          * @description A priority and the instant from which it applies. Null is the default priority.
          */
         PriorityEntry: {
-            /** Valid From */
             valid_from: string;
-            /** Priority */
             priority: number | null;
         };
         /**
@@ -2515,9 +1829,7 @@ export interface components {
          * @description How many records were refused for the same reason, which begins with the field.
          */
         RefusalCount: {
-            /** Reason */
             reason: string;
-            /** Count */
             count: number;
         };
         /**
@@ -2525,11 +1837,8 @@ export interface components {
          * @description Why a reading of a batch was refused.
          */
         RefusedReading: {
-            /** Index */
             index: number;
-            /** Field */
             field: string;
-            /** Reason */
             reason: string;
         };
         /**
@@ -2537,15 +1846,10 @@ export interface components {
          * @description Why a record of a file was refused. `index` is its position from 1, in the unit that `counts` names.
          */
         RefusedRecord: {
-            /** File */
             file: string;
-            /** Counts */
             counts: string;
-            /** Index */
             index: number | null;
-            /** Field */
             field: string;
-            /** Reason */
             reason: string;
         };
         /**
@@ -2553,7 +1857,6 @@ export interface components {
          * @description How many annotations were removed: one, or none if there was none of that id.
          */
         RemovedAnnotation: {
-            /** Removed */
             removed: number;
         };
         /**
@@ -2561,7 +1864,6 @@ export interface components {
          * @description How many settings of a device's priority were removed.
          */
         RemovedPriorities: {
-            /** Removed Entries */
             removed_entries: number;
         };
         /**
@@ -2572,17 +1874,11 @@ export interface components {
          *     `covered_minutes`, which are the minutes with a reading. `timestamp` is when the half hour begins that has it.
          */
         RestingColumns: {
-            /** Date */
             date: string[];
-            /** Resting Heart Rate */
             resting_heart_rate: (number | null)[];
-            /** Method */
             method: (string | null)[];
-            /** Timestamp */
             timestamp: (string | null)[];
-            /** Covered Minutes */
             covered_minutes: number[];
-            /** Stated */
             stated: components["schemas"]["StatedResting"][][];
         };
         /**
@@ -2590,86 +1886,39 @@ export interface components {
          * @description Resting heart rates of a person: our own, and what sources state, side by side.
          */
         RestingHeartRates: {
-            /** User Id */
             user_id: string;
-            /** Unit */
             unit: string;
-            /** Tz */
             tz: string;
-            /** Start */
             start: string;
-            /** End */
             end: string;
-            /** Least Covered Minutes */
             least_covered_minutes: number;
-            /** Methods */
             methods: {
                 [key: string]: string;
             };
-            /** Count */
             count: number;
             columns: components["schemas"]["RestingColumns"];
         };
         /**
-         * RetentionRequest
-         * @description `POST /admin/retention`.
-         */
-        RetentionRequest: {
-            /**
-             * Dry Run
-             * @description Only count.
-             * @default false
-             */
-            dry_run: boolean;
-        };
-        /**
-         * RetentionResult
-         * @description How many raw readings have expired, or would. The horizon is the time before which they do; null without one.
-         */
-        RetentionResult: {
-            /** Horizon */
-            horizon: string | null;
-            /** Readings */
-            readings: number;
-            /** Dry Run */
-            dry_run: boolean;
-        };
-        /**
-         * Run
+         * RunEntry
          * @description A run of the pipeline: `read` rows came, of which so many were written, unchanged or rejected. What is `missing`
          *     was not allowed by the person, or takes something that is not known; `error` says which.
          */
         RunEntry: {
-            /** Id */
             id: number | null;
-            /** User Id */
             user_id: string;
-            /** Source */
             source: string;
-            /** Data Set */
             data_set: string;
-            /**
-             * Outcome
-             * @enum {string}
-             */
+            /** @enum {string} */
             outcome: "done" | "stopped" | "postponed" | "failed" | "missing";
-            /** Started */
             started: string;
-            /** Duration S */
             duration_s: number;
-            /** Read */
             read: number;
-            /** Written */
             written: number;
-            /** Unchanged */
             unchanged: number;
-            /** Rejected */
             rejected: number;
-            /** Reasons */
             reasons: {
                 [key: string]: number;
             };
-            /** Error */
             error: string | null;
         };
         /**
@@ -2677,50 +1926,24 @@ export interface components {
          * @description A page of runs.
          */
         RunList: {
-            /** Data */
             data: components["schemas"]["RunEntry"][];
-            /** Next Cursor */
             next_cursor: number | null;
-        };
-        /**
-         * RunNow
-         * @description `POST /admin/etl/runs`: everybody and everything, or this person, source or these data sets alone.
-         */
-        RunNow: {
-            /** User Id */
-            user_id?: string | null;
-            /** Source */
-            source?: string | null;
-            /** Data Sets */
-            data_sets?: string[] | null;
         };
         /**
          * Series
          * @description One person's series, with its resolution, zone and range.
          */
         Series: {
-            /** Metric */
             metric: string;
-            /** Unit */
             unit: string;
-            /**
-             * Interval
-             * @enum {string}
-             */
+            /** @enum {string} */
             interval: "raw" | "1s" | "1m" | "15m" | "1h" | "1d";
-            /** Table */
             table: string;
-            /** Tz */
             tz: string;
-            /** Start */
             start: string;
-            /** End */
             end: string;
-            /** User Id */
             user_id: string;
-            /** Count */
             count: number;
-            /** Columns */
             columns: components["schemas"]["SeriesColumns"] | components["schemas"]["SummaryColumns"];
         };
         /**
@@ -2728,23 +1951,14 @@ export interface components {
          * @description Columns of equal length. Buckets have `avg` to `minutes`; raw readings `value`, `device_id` and `confidence`.
          */
         SeriesColumns: {
-            /** Timestamp */
             timestamp: string[];
-            /** Avg */
             avg?: number[] | null;
-            /** Min */
             min?: number[] | null;
-            /** Max */
             max?: number[] | null;
-            /** Count */
             count?: number[] | null;
-            /** Minutes */
             minutes?: number[] | null;
-            /** Value */
             value?: number[] | null;
-            /** Device Id */
             device_id?: string[] | null;
-            /** Confidence */
             confidence?: (number | null)[] | null;
         };
         /**
@@ -2752,37 +1966,24 @@ export interface components {
          * @description Series of several metrics at one resolution.
          */
         SeveralMetrics: {
-            /** User Id */
             user_id?: string | null;
-            /**
-             * Interval
-             * @enum {string}
-             */
+            /** @enum {string} */
             interval: "raw" | "1s" | "1m" | "15m" | "1h" | "1d";
-            /** Tz */
             tz: string;
-            /** Start */
             start: string;
-            /** End */
             end: string;
-            /** Series */
             series: components["schemas"]["MetricColumns"][];
-            /** Missing */
             missing?: string[] | null;
-            /** Next Cursor */
             next_cursor?: string | null;
         };
         /**
-         * Source
+         * SourceEntry
          * @description A wearable cloud. People can be connected to it unless `missing` says what is to be set first. `server` is where
          *     they are asked for consent.
          */
         SourceEntry: {
-            /** Source */
             source: string;
-            /** Server */
             server: string | null;
-            /** Missing */
             missing: string | null;
         };
         /**
@@ -2790,9 +1991,7 @@ export interface components {
          * @description The sources there are, configured or not.
          */
         SourceList: {
-            /** Data */
             data: components["schemas"]["SourceEntry"][];
-            /** Next Cursor */
             next_cursor?: null;
         };
         /**
@@ -2800,57 +1999,18 @@ export interface components {
          * @description A resting heart rate that a source states of a day; `method` is the source's name, as in daily summaries.
          */
         StatedResting: {
-            /** Resting Heart Rate */
             resting_heart_rate: number;
-            /** Method */
             method: string | null;
-        };
-        /**
-         * Statement
-         * @description `POST /admin/sql`.
-         */
-        Statement: {
-            /**
-             * Statement
-             * @description One statement that only reads.
-             */
-            statement: string;
-        };
-        /**
-         * StoredPeople
-         * @description How many people were stored.
-         */
-        StoredPeople: {
-            /** Stored */
-            stored: number;
-        };
-        /**
-         * StoredRecords
-         * @description How many records are stored as they were sent, how many of these were known already, and why the others were
-         *     refused. `index` is the line, counted from 1.
-         */
-        StoredRecords: {
-            /** Stored */
-            stored: number;
-            /** Unchanged */
-            unchanged: number;
-            /** Errors */
-            errors: components["schemas"]["RefusedReading"][];
         };
         /**
          * SummaryColumns
          * @description Columns of equal length, with one entry per day and method.
          */
         SummaryColumns: {
-            /** Date */
             date: string[];
-            /** Resting Heart Rate */
             resting_heart_rate: (number | null)[];
-            /** Resting Heart Rate Method */
             resting_heart_rate_method: (string | null)[];
-            /** Heart Rate Zones */
             heart_rate_zones: components["schemas"]["ZoneMinutes"][][];
-            /** Custom Heart Rate Zones */
             custom_heart_rate_zones: components["schemas"]["ZoneMinutes"][][];
         };
         /**
@@ -2858,11 +2018,8 @@ export interface components {
          * @description One of the highest averages, and the first hour that has it.
          */
         TopHourFigures: {
-            /** Hour */
             hour: string;
-            /** Avg */
             avg: number;
-            /** Count */
             count: number;
         };
         /**
@@ -2870,19 +2027,15 @@ export interface components {
          * @description A person's highest distinct hourly averages (UTC hours), highest first.
          */
         TopHours: {
-            /** User Id */
             user_id: string;
-            /** Data */
-            data: number[] | components["schemas"]["TopHourFigures"][];
+            data: (number | components["schemas"]["TopHourFigures"])[];
         };
         /**
          * UnreadFileEntry
          * @description A file that was not read although it may hold vital signs.
          */
         UnreadFileEntry: {
-            /** Name */
             name: string;
-            /** What */
             what: string;
         };
         /**
@@ -2892,43 +2045,29 @@ export interface components {
          *     files, and `endings` counts all of these by file extension.
          */
         UnreadFileList: {
-            /** Named Count */
             named_count: number;
-            /** Other Count */
             other_count: number;
-            /** Named */
             named: components["schemas"]["UnreadFileEntry"][];
-            /** Alike */
             alike: {
                 [key: string]: number;
             };
-            /** Others */
             others: string[];
-            /** Endings */
             endings: {
                 [key: string]: number;
             };
         };
         /**
-         * User
+         * UserEntry
          * @description A person and what is stored about them.
          */
         UserEntry: {
-            /** User Id */
             user_id: string;
-            /** Name */
             name: string | null;
-            /** Gender */
             gender: string | null;
-            /** Birth Date */
             birth_date: string | null;
-            /** Time Zone */
             time_zone: string | null;
-            /** Readings */
             readings: number;
-            /** First Reading */
             first_reading: string | null;
-            /** Last Reading */
             last_reading: string | null;
         };
         /**
@@ -2936,9 +2075,7 @@ export interface components {
          * @description A page of people.
          */
         UserList: {
-            /** Data */
             data: components["schemas"]["UserEntry"][];
-            /** Next Cursor */
             next_cursor: string | null;
         };
         /**
@@ -2950,35 +2087,23 @@ export interface components {
          *     not. `method` names the definition and the rule by which beats are left out.
          */
         VariabilityColumns: {
-            /** Date */
             date?: string[] | null;
-            /** Timestamp */
             timestamp: string[];
-            /** Rmssd */
             rmssd: (number | null)[];
-            /** Sdnn */
             sdnn: (number | null)[];
-            /** Beats */
             beats: number[];
-            /** Left Out */
             left_out: number[];
-            /** Method */
             method: string[];
         };
         /**
-         * HeartRateZone
+         * ZoneMinutes
          * @description Minutes in a heart-rate zone.
          */
         ZoneMinutes: {
-            /** Name */
             name: string;
-            /** Min */
             min: number | null;
-            /** Max */
             max: number | null;
-            /** Minutes */
             minutes: number | null;
-            /** Caloriesout */
             caloriesOut: number | null;
         };
         /**
@@ -2986,29 +2111,18 @@ export interface components {
          * @description A reading that names its metric.
          */
         MetricReading: {
-            /** Device Id */
             device_id: string | number;
-            /** User Id */
             user_id: string | number;
             /**
-             * Timestamp
              * @description ISO 8601; UTC where no offset is written.
              * @example 2024-01-15T10:00:00Z
              */
             timestamp: string;
-            /**
-             * Value
-             * @description In the metric's unit, within its bounds.
-             */
+            /** @description In the metric's unit, within its bounds. */
             value: number;
+            /** @description 0 is off-wrist: kept, but never counted. */
+            confidence?: number | null;
             /**
-             * Confidence
-             * @description 0 is off-wrist: kept, but never counted.
-             * @default null
-             */
-            confidence: number | null;
-            /**
-             * Metric
              * @description A metric of `GET /v1/metrics`.
              * @example oxygen_saturation
              */
@@ -3019,7 +2133,6 @@ export interface components {
          * @description A batch of readings that name their metrics.
          */
         MetricReadingsBody: {
-            /** Readings */
             readings: components["schemas"]["MetricReading"][];
         };
         /**
@@ -3027,18 +2140,10 @@ export interface components {
          * @description What somebody notes about a moment or a stretch of time.
          */
         NewAnnotation: {
-            /**
-             * Start
-             * @description An ISO 8601 time, or a date; UTC without an offset.
-             */
+            /** @description An ISO 8601 time, or a date; UTC without an offset. */
             start: string;
-            /**
-             * End
-             * @description The end of the stretch, exclusive. Without it this is about a moment.
-             * @default null
-             */
-            end: string | null;
-            /** Text */
+            /** @description The end of the stretch, exclusive. Without it this is about a moment. */
+            end?: string | null;
             text: string;
         };
         /**
@@ -3046,37 +2151,18 @@ export interface components {
          * @description A new person.
          */
         NewPerson: {
+            /** @description Without control characters. */
+            name?: string | null;
+            gender?: ("female" | "male" | "other") | null;
+            /** @description From 1900 on. */
+            birth_date?: string | null;
+            /** @description In place of `birth_date`; counts as 1 July of it. */
+            birth_year?: number | null;
             /**
-             * Name
-             * @description Without control characters.
-             * @default null
-             */
-            name: string | null;
-            /**
-             * Gender
-             * @default null
-             */
-            gender: ("female" | "male" | "other") | null;
-            /**
-             * Birth Date
-             * @description From 1900 on.
-             * @default null
-             */
-            birth_date: string | null;
-            /**
-             * Birth Year
-             * @description In place of `birth_date`; counts as 1 July of it.
-             * @default null
-             */
-            birth_year: number | null;
-            /**
-             * Time Zone
              * @description IANA time zone.
-             * @default null
              * @example Europe/Berlin
              */
-            time_zone: string | null;
-            /** User Id */
+            time_zone?: string | null;
             user_id: string | number;
         };
         /**
@@ -3084,88 +2170,48 @@ export interface components {
          * @description The fields of a person. Null means unknown.
          */
         PersonFields: {
+            /** @description Without control characters. */
+            name?: string | null;
+            gender?: ("female" | "male" | "other") | null;
+            /** @description From 1900 on. */
+            birth_date?: string | null;
+            /** @description In place of `birth_date`; counts as 1 July of it. */
+            birth_year?: number | null;
             /**
-             * Name
-             * @description Without control characters.
-             * @default null
-             */
-            name: string | null;
-            /**
-             * Gender
-             * @default null
-             */
-            gender: ("female" | "male" | "other") | null;
-            /**
-             * Birth Date
-             * @description From 1900 on.
-             * @default null
-             */
-            birth_date: string | null;
-            /**
-             * Birth Year
-             * @description In place of `birth_date`; counts as 1 July of it.
-             * @default null
-             */
-            birth_year: number | null;
-            /**
-             * Time Zone
              * @description IANA time zone.
-             * @default null
              * @example Europe/Berlin
              */
-            time_zone: string | null;
+            time_zone?: string | null;
         };
         /**
          * PrioritySetting
          * @description A device's priority for a person, and the instant from which it applies.
          */
         PrioritySetting: {
-            /**
-             * Priority
-             * @description The lowest number takes precedence. Null is the default.
-             */
+            /** @description The lowest number takes precedence. Null is the default. */
             priority: number | null;
-            /**
-             * Valid From
-             * @description A date, or an ISO 8601 time; UTC without an offset. By default it applies to all times.
-             * @default 1970-01-01T00:00:00Z
-             */
-            valid_from: string;
+            /** @description A date, or an ISO 8601 time; UTC without an offset. By default it applies to all times. */
+            valid_from?: string;
         };
         /**
          * Problem
          * @description An error (RFC 9457).
          */
         Problem: {
-            /** Type */
             type: string;
-            /** Title */
             title: string;
-            /** Status */
             status: number;
-            /** Detail */
             detail: string;
-            /** Request Id */
             request_id: string;
-            /**
-             * Errors
-             * @default null
-             */
-            errors: components["schemas"]["ProblemField"][] | null;
+            errors?: components["schemas"]["ProblemField"][] | null;
         };
         /**
          * ProblemField
          * @description What is wrong with one field.
          */
         ProblemField: {
-            /**
-             * Index
-             * @default null
-             */
-            index: number | null;
-            /** Field */
+            index?: number | null;
             field: string;
-            /** Reason */
             reason: string;
         };
         /**
@@ -3173,34 +2219,23 @@ export interface components {
          * @description A heart-rate reading as a device sends it.
          */
         Reading: {
-            /** Device Id */
             device_id: string | number;
-            /** User Id */
             user_id: string | number;
             /**
-             * Timestamp
              * @description ISO 8601; UTC where no offset is written.
              * @example 2024-01-15T10:00:00Z
              */
             timestamp: string;
-            /**
-             * Heart Rate
-             * @description bpm; kept to two decimals.
-             */
+            /** @description bpm; kept to two decimals. */
             heart_rate: number;
-            /**
-             * Confidence
-             * @description 0 is off-wrist: kept, but never counted.
-             * @default null
-             */
-            confidence: number | null;
+            /** @description 0 is off-wrist: kept, but never counted. */
+            confidence?: number | null;
         };
         /**
          * ReadingsBody
          * @description A batch of heart-rate readings as a device sends it.
          */
         ReadingsBody: {
-            /** Readings */
             readings: components["schemas"]["Reading"][];
         };
         /**
@@ -3208,34 +2243,23 @@ export interface components {
          * @description A reading of another metric as a device sends it.
          */
         ValueReading: {
-            /** Device Id */
             device_id: string | number;
-            /** User Id */
             user_id: string | number;
             /**
-             * Timestamp
              * @description ISO 8601; UTC where no offset is written.
              * @example 2024-01-15T10:00:00Z
              */
             timestamp: string;
-            /**
-             * Value
-             * @description In the metric's unit, within its bounds.
-             */
+            /** @description In the metric's unit, within its bounds. */
             value: number;
-            /**
-             * Confidence
-             * @description 0 is off-wrist: kept, but never counted.
-             * @default null
-             */
-            confidence: number | null;
+            /** @description 0 is off-wrist: kept, but never counted. */
+            confidence?: number | null;
         };
         /**
          * ValueReadingsBody
          * @description A batch of readings of another metric.
          */
         ValueReadingsBody: {
-            /** Readings */
             readings: components["schemas"]["ValueReading"][];
         };
     };
@@ -3247,7 +2271,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    information__get: {
+    information: {
         parameters: {
             query?: never;
             header?: never;
@@ -3265,6 +2289,28 @@ export interface operations {
                     "application/json": components["schemas"]["Information"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3285,7 +2331,7 @@ export interface operations {
             };
         };
     };
-    health_health_get: {
+    health: {
         parameters: {
             query?: never;
             header?: never;
@@ -3303,13 +2349,26 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description Service Unavailable */
-            503: {
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
                 headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Health"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description A problem (RFC 9457). */
@@ -3332,7 +2391,7 @@ export interface operations {
             };
         };
     };
-    metrics_metrics_get: {
+    prometheus_metrics: {
         parameters: {
             query?: never;
             header?: never;
@@ -3350,6 +2409,28 @@ export interface operations {
                     "text/plain": unknown;
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3370,16 +2451,26 @@ export interface operations {
             };
         };
     };
-    heart_rate_v1_metrics_heart_rate_get: {
+    heart_rate_minutes: {
         parameters: {
             query: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end: string;
-                device_id?: string | null;
+                /** @example strap */
+                device_id?: string;
             };
             header?: never;
             path?: never;
@@ -3396,6 +2487,28 @@ export interface operations {
                     "application/json": components["schemas"]["HeartRate"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3416,7 +2529,7 @@ export interface operations {
             };
         };
     };
-    ingest_reading_v1_metrics_heart_rate_post: {
+    ingest_reading: {
         parameters: {
             query?: never;
             header?: never;
@@ -3425,6 +2538,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "user_id": "ann",
+                 *       "device_id": "strap",
+                 *       "timestamp": "2024-01-15T10:00:00Z",
+                 *       "heart_rate": 61
+                 *     }
+                 */
                 "application/json": components["schemas"]["Reading"];
             };
         };
@@ -3438,6 +2559,37 @@ export interface operations {
                     "application/json": components["schemas"]["Accepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3458,16 +2610,26 @@ export interface operations {
             };
         };
     };
-    delete_readings_v1_metrics_heart_rate_delete: {
+    delete_readings: {
         parameters: {
             query: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end: string;
-                device_id?: string | null;
+                /** @example strap */
+                device_id?: string;
             };
             header?: never;
             path?: never;
@@ -3484,6 +2646,37 @@ export interface operations {
                     "application/json": components["schemas"]["Deleted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3504,7 +2697,7 @@ export interface operations {
             };
         };
     };
-    ingest_batch_v1_metrics_heart_rate_batch_post: {
+    ingest_batch: {
         parameters: {
             query?: never;
             header?: never;
@@ -3513,6 +2706,18 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "readings": [
+                 *         {
+                 *           "user_id": "ann",
+                 *           "device_id": "strap",
+                 *           "timestamp": "2024-01-15T10:00:00Z",
+                 *           "heart_rate": 61
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["ReadingsBody"];
             };
         };
@@ -3526,6 +2731,37 @@ export interface operations {
                     "application/json": components["schemas"]["BatchAccepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3546,19 +2782,30 @@ export interface operations {
             };
         };
     };
-    minutes_of_v1_metrics__metric__get: {
+    metric_minutes: {
         parameters: {
             query: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end: string;
-                device_id?: string | null;
+                /** @example strap */
+                device_id?: string;
             };
             header?: never;
             path: {
+                /** @example oxygen-saturation */
                 metric: string;
             };
             cookie?: never;
@@ -3574,6 +2821,28 @@ export interface operations {
                     "application/json": components["schemas"]["MetricMinutes"] | components["schemas"]["HeartRate"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3594,17 +2863,26 @@ export interface operations {
             };
         };
     };
-    ingest_reading_of_v1_metrics__metric__post: {
+    ingest_reading_of: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @example oxygen-saturation */
                 metric: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "user_id": "ann",
+                 *       "device_id": "ring",
+                 *       "timestamp": "2024-01-15T03:00:00Z",
+                 *       "value": 96.5
+                 *     }
+                 */
                 "application/json": components["schemas"]["ValueReading"];
             };
         };
@@ -3618,6 +2896,37 @@ export interface operations {
                     "application/json": components["schemas"]["Accepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3638,19 +2947,30 @@ export interface operations {
             };
         };
     };
-    delete_readings_of_v1_metrics__metric__delete: {
+    delete_readings_of: {
         parameters: {
             query: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end: string;
-                device_id?: string | null;
+                /** @example strap */
+                device_id?: string;
             };
             header?: never;
             path: {
+                /** @example oxygen-saturation */
                 metric: string;
             };
             cookie?: never;
@@ -3666,6 +2986,37 @@ export interface operations {
                     "application/json": components["schemas"]["Deleted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3686,17 +3037,30 @@ export interface operations {
             };
         };
     };
-    ingest_batch_of_v1_metrics__metric__batch_post: {
+    ingest_batch_of: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @example oxygen-saturation */
                 metric: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "readings": [
+                 *         {
+                 *           "user_id": "ann",
+                 *           "device_id": "ring",
+                 *           "timestamp": "2024-01-15T03:00:00Z",
+                 *           "value": 96.5
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["ValueReadingsBody"];
             };
         };
@@ -3710,6 +3074,37 @@ export interface operations {
                     "application/json": components["schemas"]["BatchAccepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3730,7 +3125,7 @@ export interface operations {
             };
         };
     };
-    ingest_reading_of_any_v1_readings_post: {
+    ingest_reading_of_any: {
         parameters: {
             query?: never;
             header?: never;
@@ -3739,6 +3134,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "user_id": "ann",
+                 *       "device_id": "ring",
+                 *       "timestamp": "2024-01-15T03:00:00Z",
+                 *       "value": 96.5,
+                 *       "metric": "oxygen_saturation"
+                 *     }
+                 */
                 "application/json": components["schemas"]["MetricReading"];
             };
         };
@@ -3752,6 +3156,37 @@ export interface operations {
                     "application/json": components["schemas"]["Accepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3772,7 +3207,7 @@ export interface operations {
             };
         };
     };
-    ingest_batch_of_any_v1_readings_batch_post: {
+    ingest_batch_of_any: {
         parameters: {
             query?: never;
             header?: never;
@@ -3781,6 +3216,19 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "readings": [
+                 *         {
+                 *           "user_id": "ann",
+                 *           "device_id": "ring",
+                 *           "timestamp": "2024-01-15T03:00:00Z",
+                 *           "value": 96.5,
+                 *           "metric": "oxygen_saturation"
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["MetricReadingsBody"];
             };
         };
@@ -3794,6 +3242,37 @@ export interface operations {
                     "application/json": components["schemas"]["BatchAccepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3814,7 +3293,7 @@ export interface operations {
             };
         };
     };
-    ingest_bulk_v1_metrics_heart_rate_bulk_post: {
+    ingest_bulk: {
         parameters: {
             query?: never;
             header?: never;
@@ -3839,6 +3318,37 @@ export interface operations {
                     "application/json": components["schemas"]["BulkAccepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3859,11 +3369,12 @@ export interface operations {
             };
         };
     };
-    ingest_bulk_of_v1_metrics__metric__bulk_post: {
+    ingest_bulk_of: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @example oxygen-saturation */
                 metric: string;
             };
             cookie?: never;
@@ -3886,6 +3397,37 @@ export interface operations {
                     "application/json": components["schemas"]["BulkAccepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3906,7 +3448,7 @@ export interface operations {
             };
         };
     };
-    ingest_bulk_of_any_v1_readings_bulk_post: {
+    ingest_bulk_of_any: {
         parameters: {
             query?: never;
             header?: never;
@@ -3931,6 +3473,37 @@ export interface operations {
                     "application/json": components["schemas"]["BulkAccepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3951,13 +3524,19 @@ export interface operations {
             };
         };
     };
-    push_of_iphone_v1_push_health_auto_export_post: {
+    push_health_auto_export: {
         parameters: {
             query: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
-                /** @description The device of all readings; by default what they say. */
-                device_id?: string | null;
+                /**
+                 * @description The device of all readings; by default what they say.
+                 * @example strap
+                 */
+                device_id?: string;
             };
             header?: never;
             path?: never;
@@ -3978,6 +3557,37 @@ export interface operations {
                     "application/json": components["schemas"]["AppPushAccepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -3998,13 +3608,19 @@ export interface operations {
             };
         };
     };
-    push_of_android_v1_push_health_connect_post: {
+    push_health_connect: {
         parameters: {
             query: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
-                /** @description The device of all readings; by default what they say. */
-                device_id?: string | null;
+                /**
+                 * @description The device of all readings; by default what they say.
+                 * @example strap
+                 */
+                device_id?: string;
             };
             header?: never;
             path?: never;
@@ -4025,6 +3641,37 @@ export interface operations {
                     "application/json": components["schemas"]["AppPushAccepted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4045,28 +3692,51 @@ export interface operations {
             };
         };
     };
-    timeseries_v1_timeseries_get: {
+    timeseries: {
         parameters: {
             query: {
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start_date: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end_date: string;
-                /** @description A metric of `GET /v1/metrics`; repeat for several. `activities_heart_intraday` means heart rate, `activities_heart_summary` its daily summaries. */
+                /**
+                 * @description A metric of `GET /v1/metrics`; repeat for several. `activities_heart_intraday` means heart rate, `activities_heart_summary` its daily summaries.
+                 * @example [
+                 *       "heart_rate"
+                 *     ]
+                 */
                 metric?: string[];
-                /** @description `auto` chooses by the length of the range. */
+                /**
+                 * @description `auto` chooses by the length of the range.
+                 * @example 1h
+                 */
                 interval?: "auto" | "raw" | "1s" | "1m" | "15m" | "1h" | "1d";
                 /** @description Instead of `interval`: choose the finest resolution with at most this many points. */
-                max_points?: number | null;
-                /** @description Only readings of this device. */
-                device_id?: string | null;
+                max_points?: number;
+                /**
+                 * @description Only readings of this device.
+                 * @example strap
+                 */
+                device_id?: string;
                 /** @description `all` returns readings of every device, unresolved. */
-                include?: "all" | null;
+                include?: "all";
                 /** @description For daily summaries: add minutes in heart-rate zones, computed from the readings. The zones begin at 50, 70 and 85 % of 220 − age, or of the reserve above the day's resting heart rate. */
-                zones?: ("age" | "karvonen") | null;
-                /** @description The IANA time zone of dates, local times and days. */
+                zones?: "age" | "karvonen";
+                /**
+                 * @description The IANA time zone of dates, local times and days.
+                 * @example Europe/Berlin
+                 */
                 tz?: string;
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             header?: never;
@@ -4093,6 +3763,28 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4113,32 +3805,58 @@ export interface operations {
             };
         };
     };
-    multi_user_timeseries_v1_multi_user_timeseries_get: {
+    multi_user_timeseries: {
         parameters: {
             query: {
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start_date: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end_date: string;
-                /** @description A metric of `GET /v1/metrics`; repeat for several. `activities_heart_intraday` means heart rate, `activities_heart_summary` its daily summaries. */
+                /**
+                 * @description A metric of `GET /v1/metrics`; repeat for several. `activities_heart_intraday` means heart rate, `activities_heart_summary` its daily summaries.
+                 * @example [
+                 *       "heart_rate"
+                 *     ]
+                 */
                 metric?: string[];
-                /** @description `auto` chooses by the length of the range. */
+                /**
+                 * @description `auto` chooses by the length of the range.
+                 * @example 1h
+                 */
                 interval?: "auto" | "raw" | "1s" | "1m" | "15m" | "1h" | "1d";
                 /** @description Instead of `interval`: choose the finest resolution with at most this many points. */
-                max_points?: number | null;
-                /** @description Only readings of this device. */
-                device_id?: string | null;
+                max_points?: number;
+                /**
+                 * @description Only readings of this device.
+                 * @example strap
+                 */
+                device_id?: string;
                 /** @description `all` returns readings of every device, unresolved. */
-                include?: "all" | null;
+                include?: "all";
                 /** @description For daily summaries: add minutes in heart-rate zones, computed from the readings. The zones begin at 50, 70 and 85 % of 220 − age, or of the reserve above the day's resting heart rate. */
-                zones?: ("age" | "karvonen") | null;
-                /** @description The IANA time zone of dates, local times and days. */
+                zones?: "age" | "karvonen";
+                /**
+                 * @description The IANA time zone of dates, local times and days.
+                 * @example Europe/Berlin
+                 */
                 tz?: string;
-                /** @description Repeat for several people; by default the first `limit`. */
-                user_ids?: string[] | null;
+                /**
+                 * @description Repeat for several people; by default the first `limit`.
+                 * @example [
+                 *       "ann",
+                 *       "ben"
+                 *     ]
+                 */
+                user_ids?: string[];
                 /** @description The number of people on a page, without `user_ids`. */
                 limit?: number;
-                cursor?: string | null;
+                cursor?: string;
             };
             header?: never;
             path?: never;
@@ -4164,6 +3882,28 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4184,12 +3924,23 @@ export interface operations {
             };
         };
     };
-    stream_v1_stream_get: {
+    stream: {
         parameters: {
             query: {
-                /** @description Repeat for several people. */
+                /**
+                 * @description Repeat for several people.
+                 * @example [
+                 *       "ann",
+                 *       "ben"
+                 *     ]
+                 */
                 user_ids: string[];
-                /** @description Repeat for several metrics. */
+                /**
+                 * @description Repeat for several metrics.
+                 * @example [
+                 *       "heart_rate"
+                 *     ]
+                 */
                 metric?: string[];
             };
             header?: never;
@@ -4207,6 +3958,28 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4227,13 +4000,13 @@ export interface operations {
             };
         };
     };
-    list_users_v1_users_get: {
+    list_users: {
         parameters: {
             query?: {
                 /** @description Part of an id or a name; case is ignored. */
                 query?: string;
                 limit?: number;
-                cursor?: string | null;
+                cursor?: string;
             };
             header?: never;
             path?: never;
@@ -4250,6 +4023,28 @@ export interface operations {
                     "application/json": components["schemas"]["UserList"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4270,7 +4065,7 @@ export interface operations {
             };
         };
     };
-    create_user_v1_users_post: {
+    create_user: {
         parameters: {
             query?: never;
             header?: never;
@@ -4279,6 +4074,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "user_id": "ann",
+                 *       "name": "Ann",
+                 *       "gender": "female",
+                 *       "birth_date": "1990-05-01",
+                 *       "time_zone": "Europe/Berlin"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewPerson"];
             };
         };
@@ -4292,6 +4096,37 @@ export interface operations {
                     "application/json": components["schemas"]["UserEntry"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4312,12 +4147,15 @@ export interface operations {
             };
         };
     };
-    show_user_v1_users__user_id__get: {
+    show_user: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -4333,6 +4171,28 @@ export interface operations {
                     "application/json": components["schemas"]["UserEntry"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4353,18 +4213,29 @@ export interface operations {
             };
         };
     };
-    put_user_v1_users__user_id__put: {
+    put_user: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "Ann",
+                 *       "gender": "female",
+                 *       "birth_date": "1990-05-01",
+                 *       "time_zone": "Europe/Berlin"
+                 *     }
+                 */
                 "application/json": components["schemas"]["PersonFields"];
             };
         };
@@ -4387,6 +4258,37 @@ export interface operations {
                     "application/json": components["schemas"]["UserEntry"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4407,12 +4309,15 @@ export interface operations {
             };
         };
     };
-    erase_user_v1_users__user_id__delete: {
+    erase_user: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -4437,6 +4342,37 @@ export interface operations {
                     "application/json": components["schemas"]["ErasureReceipt"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4457,18 +4393,29 @@ export interface operations {
             };
         };
     };
-    change_user_v1_users__user_id__patch: {
+    change_user: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "Ann",
+                 *       "gender": "female",
+                 *       "birth_date": "1990-05-01",
+                 *       "time_zone": "Europe/Berlin"
+                 *     }
+                 */
                 "application/json": components["schemas"]["PersonFields"];
             };
         };
@@ -4482,6 +4429,37 @@ export interface operations {
                     "application/json": components["schemas"]["UserEntry"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4502,12 +4480,15 @@ export interface operations {
             };
         };
     };
-    list_metrics_v1_users__user_id__metrics_get: {
+    list_metrics_of_user: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -4523,6 +4504,28 @@ export interface operations {
                     "application/json": components["schemas"]["PersonMetrics"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4543,12 +4546,15 @@ export interface operations {
             };
         };
     };
-    list_devices_v1_users__user_id__devices_get: {
+    list_devices: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -4564,6 +4570,28 @@ export interface operations {
                     "application/json": components["schemas"]["DeviceList"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4584,20 +4612,32 @@ export interface operations {
             };
         };
     };
-    set_priority_v1_users__user_id__devices__device_id__priority_put: {
+    set_priority: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example strap
+                 */
                 device_id: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "priority": 1,
+                 *       "valid_from": "2024-01-15"
+                 *     }
+                 */
                 "application/json": components["schemas"]["PrioritySetting"];
             };
         };
@@ -4611,6 +4651,37 @@ export interface operations {
                     "application/json": components["schemas"]["DeviceEntry"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4631,14 +4702,20 @@ export interface operations {
             };
         };
     };
-    remove_priorities_v1_users__user_id__devices__device_id__priority_delete: {
+    remove_priorities: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example strap
+                 */
                 device_id: string;
             };
             cookie?: never;
@@ -4654,6 +4731,37 @@ export interface operations {
                     "application/json": components["schemas"]["RemovedPriorities"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4674,17 +4782,26 @@ export interface operations {
             };
         };
     };
-    list_annotations_v1_users__user_id__annotations_get: {
+    list_annotations: {
         parameters: {
             query?: {
-                /** @description From when on; from the first one on if left out. */
-                start?: string | null;
-                /** @description Until when, exclusive; until the last one if left out. */
-                end?: string | null;
+                /**
+                 * @description From when on; from the first one on if left out.
+                 * @example 2024-01-15
+                 */
+                start?: string;
+                /**
+                 * @description Until when, exclusive; until the last one if left out.
+                 * @example 2024-01-21
+                 */
+                end?: string;
             };
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -4700,6 +4817,28 @@ export interface operations {
                     "application/json": components["schemas"]["AnnotationList"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4720,18 +4859,28 @@ export interface operations {
             };
         };
     };
-    add_annotation_v1_users__user_id__annotations_post: {
+    add_annotation: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "start": "2024-01-15T18:00:00Z",
+                 *       "end": "2024-01-15T18:45:00Z",
+                 *       "text": "a run, uphill"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewAnnotation"];
             };
         };
@@ -4745,6 +4894,37 @@ export interface operations {
                     "application/json": components["schemas"]["AnnotationEntry"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4765,20 +4945,33 @@ export interface operations {
             };
         };
     };
-    put_annotation_v1_users__user_id__annotations__annotation_id__put: {
+    put_annotation: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example run-1
+                 */
                 annotation_id: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "start": "2024-01-15T18:00:00Z",
+                 *       "end": "2024-01-15T18:45:00Z",
+                 *       "text": "a run, uphill"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewAnnotation"];
             };
         };
@@ -4792,6 +4985,37 @@ export interface operations {
                     "application/json": components["schemas"]["AnnotationEntry"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4812,14 +5036,20 @@ export interface operations {
             };
         };
     };
-    remove_annotation_v1_users__user_id__annotations__annotation_id__delete: {
+    remove_annotation: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example run-1
+                 */
                 annotation_id: string;
             };
             cookie?: never;
@@ -4835,6 +5065,37 @@ export interface operations {
                     "application/json": components["schemas"]["RemovedAnnotation"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4855,33 +5116,45 @@ export interface operations {
             };
         };
     };
-    heart_rate_cohort_v1_cohorts_heart_rate_get: {
+    heart_rate_cohort: {
         parameters: {
             query: {
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end: string;
                 /** @description In the metric's unit; the average has to be above it. */
-                min_avg?: number | null;
+                min_avg?: number;
                 /** @description The average must not be above it. */
-                max_avg?: number | null;
-                /** @description bpm; the average has to be above it. Required without another bound. */
-                min_avg_heart_rate?: number | null;
+                max_avg?: number;
+                /**
+                 * @description bpm; the average has to be above it. Required without another bound.
+                 * @example 70
+                 */
+                min_avg_heart_rate?: number;
                 /** @description On the first day of the period, people must be older than this, in full years. */
-                min_age?: number | null;
+                min_age?: number;
                 /** @description Full years that a person must not be older than on that day. */
-                max_age?: number | null;
+                max_age?: number;
                 /** @description Repeat for several. */
-                gender?: ("female" | "male" | "other")[] | null;
+                gender?: ("female" | "male" | "other")[];
                 /** @description The least share of the period's minutes with a counted reading. */
-                min_coverage?: number | null;
+                min_coverage?: number;
                 /** @description `averages` adds figures to the ids. */
-                include?: "averages" | null;
+                include?: "averages";
                 /** @description The number of people on a page. */
                 limit?: number;
-                cursor?: string | null;
-                /** @description The IANA time zone of dates, local times and days. */
+                cursor?: string;
+                /**
+                 * @description The IANA time zone of dates, local times and days.
+                 * @example Europe/Berlin
+                 */
                 tz?: string;
             };
             header?: never;
@@ -4899,6 +5172,28 @@ export interface operations {
                     "application/json": components["schemas"]["Cohort"] | components["schemas"]["CohortSummaryAnswer"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4919,37 +5214,47 @@ export interface operations {
             };
         };
     };
-    cohort_of_v1_cohorts__metric__get: {
+    metric_cohort: {
         parameters: {
             query: {
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end: string;
                 /** @description In the metric's unit; the average has to be above it. */
-                min_avg?: number | null;
+                min_avg?: number;
                 /** @description The average must not be above it. */
-                max_avg?: number | null;
+                max_avg?: number;
                 /** @description bpm; the average has to be above it. Of heart rate alone. */
-                min_avg_heart_rate?: number | null;
+                min_avg_heart_rate?: number;
                 /** @description On the first day of the period, people must be older than this, in full years. */
-                min_age?: number | null;
+                min_age?: number;
                 /** @description Full years that a person must not be older than on that day. */
-                max_age?: number | null;
+                max_age?: number;
                 /** @description Repeat for several. */
-                gender?: ("female" | "male" | "other")[] | null;
+                gender?: ("female" | "male" | "other")[];
                 /** @description The least share of the period's minutes with a counted reading. */
-                min_coverage?: number | null;
+                min_coverage?: number;
                 /** @description `averages` adds figures to the ids. */
-                include?: "averages" | null;
+                include?: "averages";
                 /** @description The number of people on a page. */
                 limit?: number;
-                cursor?: string | null;
-                /** @description The IANA time zone of dates, local times and days. */
+                cursor?: string;
+                /**
+                 * @description The IANA time zone of dates, local times and days.
+                 * @example Europe/Berlin
+                 */
                 tz?: string;
             };
             header?: never;
             path: {
+                /** @example oxygen-saturation */
                 metric: string;
             };
             cookie?: never;
@@ -4965,6 +5270,28 @@ export interface operations {
                     "application/json": components["schemas"]["Cohort"] | components["schemas"]["CohortSummaryAnswer"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -4985,23 +5312,35 @@ export interface operations {
             };
         };
     };
-    top_hours_v1_users__user_id__heart_rate_top_hours_get: {
+    top_hours: {
         parameters: {
             query: {
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end: string;
                 /** @description The number of averages. */
                 limit?: number;
                 /** @description `hours` adds the first hour with each average. */
-                include?: "hours" | null;
-                /** @description The IANA time zone of dates, local times and days. */
+                include?: "hours";
+                /**
+                 * @description The IANA time zone of dates, local times and days.
+                 * @example Europe/Berlin
+                 */
                 tz?: string;
             };
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -5017,6 +5356,28 @@ export interface operations {
                     "application/json": components["schemas"]["TopHours"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5037,24 +5398,37 @@ export interface operations {
             };
         };
     };
-    top_hours_of_v1_users__user_id___metric__top_hours_get: {
+    metric_top_hours: {
         parameters: {
             query: {
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end: string;
                 /** @description The number of averages. */
                 limit?: number;
                 /** @description `hours` adds the first hour with each average. */
-                include?: "hours" | null;
-                /** @description The IANA time zone of dates, local times and days. */
+                include?: "hours";
+                /**
+                 * @description The IANA time zone of dates, local times and days.
+                 * @example Europe/Berlin
+                 */
                 tz?: string;
             };
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
+                /** @example oxygen-saturation */
                 metric: string;
             };
             cookie?: never;
@@ -5070,6 +5444,28 @@ export interface operations {
                     "application/json": components["schemas"]["TopHours"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5090,21 +5486,33 @@ export interface operations {
             };
         };
     };
-    heart_rate_variability_v1_users__user_id__hrv_get: {
+    heart_rate_variability: {
         parameters: {
             query: {
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start_date: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end_date: string;
-                /** @description IANA time zone of bare dates, local times and days; by default the person's own, else UTC. */
-                tz?: string | null;
+                /**
+                 * @description IANA time zone of bare dates, local times and days; by default the person's own, else UTC.
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
                 /** @description Five minutes of the clock, or nights from 22:00 to 07:00. */
                 window?: "5m" | "night";
             };
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -5120,6 +5528,28 @@ export interface operations {
                     "application/json": components["schemas"]["HeartRateVariability"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5140,19 +5570,31 @@ export interface operations {
             };
         };
     };
-    resting_heart_rate_v1_users__user_id__resting_heart_rate_get: {
+    resting_heart_rate: {
         parameters: {
             query: {
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-15
+                 */
                 start_date: string;
-                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
+                /**
+                 * @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC.
+                 * @example 2024-01-21
+                 */
                 end_date: string;
-                /** @description IANA time zone of bare dates, local times and days; by default the person's own, else UTC. */
-                tz?: string | null;
+                /**
+                 * @description IANA time zone of bare dates, local times and days; by default the person's own, else UTC.
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
             };
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -5168,6 +5610,28 @@ export interface operations {
                     "application/json": components["schemas"]["RestingHeartRates"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5188,12 +5652,12 @@ export interface operations {
             };
         };
     };
-    list_imports_v1_imports_get: {
+    list_imports: {
         parameters: {
             query?: {
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
-                cursor?: number | null;
+                cursor?: number;
             };
             header?: never;
             path?: never;
@@ -5210,6 +5674,28 @@ export interface operations {
                     "application/json": components["schemas"]["ImportList"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5230,33 +5716,48 @@ export interface operations {
             };
         };
     };
-    import_file_v1_imports_post: {
+    import_file: {
         parameters: {
             query: {
-                /** @description The name of the import in lists, such as the file's name. */
+                /**
+                 * @description The name of the import in lists, such as the file's name.
+                 * @example takeout.zip
+                 */
                 name: string;
-                /** @description Whose readings files bring that name nobody. */
-                user_id?: string | null;
-                /** @description The device to store everything under. */
-                device_id?: string | null;
-                /** @description What values are of in files that do not say it: research CSV (heart rate by default), and CSV, NDJSON and Parquet with a column `value` and none of `metric`. */
-                metric?: string | null;
-                /** @description IANA time zone of local times in CSV files. By default each person's own, else UTC. */
-                tz?: string | null;
+                /**
+                 * @description Whose readings files bring that name nobody.
+                 * @example ann
+                 */
+                user_id?: string;
+                /**
+                 * @description The device to store everything under.
+                 * @example strap
+                 */
+                device_id?: string;
+                /**
+                 * @description What values are of in files that do not say it: research CSV (heart rate by default), and CSV, NDJSON and Parquet with a column `value` and none of `metric`.
+                 * @example heart_rate
+                 */
+                metric?: string;
+                /**
+                 * @description IANA time zone of local times in CSV files. By default each person's own, else UTC.
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
                 /** @description CSV: the column of the time, by its name or its number from 1; repeat it for a date and a time of day. What of these is left out is detected. */
                 time_column?: string[];
                 /** @description CSV: the column of the value; `metric` says of what it is. */
-                value_column?: string | null;
+                value_column?: string;
                 /** @description CSV: the column that names the person of each line. */
-                user_column?: string | null;
+                user_column?: string;
                 /** @description CSV: the column that names the device of each line. */
-                device_column?: string | null;
+                device_column?: string;
                 /** @description CSV: what separates columns: a character, or `comma`, `semicolon`, `tab`, `pipe`, `space`. */
-                delimiter?: string | null;
+                delimiter?: string;
                 /** @description CSV: numbers are written `97,5`. */
                 decimal_comma?: boolean;
                 /** @description CSV: `iso`; `s`, `ms`, `us` or `ns` since 1970; or a layout such as `%d.%m.%Y %H:%M:%S`. */
-                time_format?: string | null;
+                time_format?: string;
             };
             header?: never;
             path?: never;
@@ -5277,6 +5778,37 @@ export interface operations {
                     "application/json": components["schemas"]["ImportDetail"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5297,11 +5829,12 @@ export interface operations {
             };
         };
     };
-    show_import_v1_imports__import_id__get: {
+    show_import: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @example 1 */
                 import_id: number;
             };
             cookie?: never;
@@ -5317,6 +5850,28 @@ export interface operations {
                     "application/json": components["schemas"]["ImportDetail"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5337,11 +5892,12 @@ export interface operations {
             };
         };
     };
-    undo_import_v1_imports__import_id__delete: {
+    undo_import: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @example 1 */
                 import_id: number;
             };
             cookie?: never;
@@ -5366,6 +5922,37 @@ export interface operations {
                     "application/json": components["schemas"]["Deleted"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5386,12 +5973,15 @@ export interface operations {
             };
         };
     };
-    export_person_v1_users__user_id__export_get: {
+    export_person: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -5407,6 +5997,28 @@ export interface operations {
                     "application/zip": unknown;
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5427,12 +6039,15 @@ export interface operations {
             };
         };
     };
-    allow_user_v1_users__user_id__allow_post: {
+    allow_user: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -5448,6 +6063,37 @@ export interface operations {
                     "application/json": components["schemas"]["AllowedUser"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5468,7 +6114,7 @@ export interface operations {
             };
         };
     };
-    list_erasures_v1_erasures_get: {
+    list_erasures: {
         parameters: {
             query?: never;
             header?: never;
@@ -5486,6 +6132,28 @@ export interface operations {
                     "application/json": components["schemas"]["ErasureList"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5506,7 +6174,7 @@ export interface operations {
             };
         };
     };
-    show_erasure_v1_erasures__erasure_id__get: {
+    show_erasure: {
         parameters: {
             query?: never;
             header?: never;
@@ -5526,6 +6194,28 @@ export interface operations {
                     "application/json": components["schemas"]["ErasureReceipt"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5546,7 +6236,7 @@ export interface operations {
             };
         };
     };
-    sources_v1_sources_get: {
+    sources: {
         parameters: {
             query?: never;
             header?: never;
@@ -5564,6 +6254,28 @@ export interface operations {
                     "application/json": components["schemas"]["SourceList"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5584,14 +6296,16 @@ export interface operations {
             };
         };
     };
-    runs_v1_etl_runs_get: {
+    list_runs: {
         parameters: {
             query?: {
-                user_id?: string | null;
-                source?: string | null;
+                /** @example ann */
+                user_id?: string;
+                /** @example fitbit */
+                source?: string;
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
-                cursor?: number | null;
+                cursor?: number;
             };
             header?: never;
             path?: never;
@@ -5608,6 +6322,28 @@ export interface operations {
                     "application/json": components["schemas"]["RunList"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5628,14 +6364,18 @@ export interface operations {
             };
         };
     };
-    authorize_v1_sources__source__authorize_get: {
+    authorize: {
         parameters: {
             query: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             header?: never;
             path: {
+                /** @example fitbit */
                 source: string;
             };
             cookie?: never;
@@ -5649,6 +6389,28 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5669,11 +6431,12 @@ export interface operations {
             };
         };
     };
-    begin_consent_v1_sources__source__authorize_post: {
+    begin_consent: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @example fitbit */
                 source: string;
             };
             cookie?: never;
@@ -5693,6 +6456,37 @@ export interface operations {
                     "application/json": components["schemas"]["ConsentPage"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5713,7 +6507,7 @@ export interface operations {
             };
         };
     };
-    consent_v1_sources__source__consent_get: {
+    consent: {
         parameters: {
             query: {
                 /** @description The ticket in the address that `authorize` made. */
@@ -5721,6 +6515,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @example fitbit */
                 source: string;
             };
             cookie?: never;
@@ -5736,6 +6531,28 @@ export interface operations {
                     "text/html": string;
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5756,11 +6573,12 @@ export interface operations {
             };
         };
     };
-    agree_v1_sources__source__consent_post: {
+    agree: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @example fitbit */
                 source: string;
             };
             cookie?: never;
@@ -5774,6 +6592,37 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5794,16 +6643,17 @@ export interface operations {
             };
         };
     };
-    callback_v1_sources__source__callback_get: {
+    callback: {
         parameters: {
             query: {
                 state: string;
-                code?: string | null;
+                code?: string;
                 /** @description Why the source or the person refused. */
-                error?: string | null;
+                error?: string;
             };
             header?: never;
             path: {
+                /** @example fitbit */
                 source: string;
             };
             cookie?: never;
@@ -5819,6 +6669,28 @@ export interface operations {
                     "text/html": string;
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5839,12 +6711,15 @@ export interface operations {
             };
         };
     };
-    user_sources_v1_users__user_id__sources_get: {
+    list_sources_of_user: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -5860,6 +6735,28 @@ export interface operations {
                     "application/json": components["schemas"]["ConnectionList"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5880,13 +6777,17 @@ export interface operations {
             };
         };
     };
-    disconnect_v1_users__user_id__sources__source__delete: {
+    disconnect: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
                 user_id: string;
+                /** @example fitbit */
                 source: string;
             };
             cookie?: never;
@@ -5902,6 +6803,37 @@ export interface operations {
                     "application/json": components["schemas"]["Disconnected"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5922,15 +6854,16 @@ export interface operations {
             };
         };
     };
-    audit_v1_audit_get: {
+    list_audit: {
         parameters: {
             query?: {
-                user_id?: string | null;
+                /** @example ann */
+                user_id?: string;
                 /** @description The name of a key, or `owner` for commands. */
-                key?: string | null;
+                key?: string;
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
-                cursor?: number | null;
+                cursor?: number;
             };
             header?: never;
             path?: never;
@@ -5947,6 +6880,28 @@ export interface operations {
                     "application/json": components["schemas"]["AuditList"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -5967,7 +6922,7 @@ export interface operations {
             };
         };
     };
-    show_caller_v1_access_get: {
+    show_caller: {
         parameters: {
             query?: never;
             header?: never;
@@ -5985,6 +6940,28 @@ export interface operations {
                     "application/json": components["schemas"]["CallerEntry"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -6005,7 +6982,7 @@ export interface operations {
             };
         };
     };
-    make_key_v1_keys_post: {
+    make_key: {
         parameters: {
             query?: never;
             header?: never;
@@ -6027,6 +7004,37 @@ export interface operations {
                     "application/json": components["schemas"]["MadeKey"];
                 };
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -6047,7 +7055,7 @@ export interface operations {
             };
         };
     };
-    metrics_v1_metrics_get: {
+    list_metrics: {
         parameters: {
             query?: never;
             header?: never;
@@ -6065,6 +7073,28 @@ export interface operations {
                     "application/json": components["schemas"]["MetricList"];
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -6085,13 +7115,13 @@ export interface operations {
             };
         };
     };
-    ping_ping_get: {
+    influx_ping: {
         parameters: {
             query?: {
                 /** @description Whether the version is wanted as JSON. */
-                verbose?: string | null;
+                verbose?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                wait_for_leader?: string | null;
+                wait_for_leader?: string;
             };
             header?: never;
             path?: never;
@@ -6115,6 +7145,28 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -6135,20 +7187,20 @@ export interface operations {
             };
         };
     };
-    write_write_post: {
+    influx_write: {
         parameters: {
             query?: {
                 /** @description Whose mapping says what the lines mean. */
-                db?: string | null;
+                db?: string;
                 precision?: "n" | "ns" | "u" | "us" | "ms" | "s" | "m" | "h";
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                rp?: string | null;
+                rp?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                consistency?: string | null;
+                consistency?: string;
                 /** @description Ignored: the key says who asks. */
-                u?: string | null;
+                u?: string;
                 /** @description The key, for clients that cannot send headers. */
-                p?: string | null;
+                p?: string;
             };
             header?: never;
             path?: never;
@@ -6163,6 +7215,37 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -6183,16 +7266,16 @@ export interface operations {
             };
         };
     };
-    write_lines_api_v2_write_post: {
+    influx_v2_write: {
         parameters: {
             query?: {
                 precision?: "ns" | "us" | "ms" | "s";
                 /** @description Whose mapping says what the lines mean. */
-                bucket?: string | null;
+                bucket?: string;
                 /** @description Ignored; accepted because clients always send it. */
-                org?: string | null;
+                org?: string;
                 /** @description As `org`. */
-                orgID?: string | null;
+                orgID?: string;
             };
             header?: never;
             path?: never;
@@ -6206,6 +7289,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
             /** @description A problem (RFC 9457). */
             "4XX": {
@@ -6227,29 +7341,30 @@ export interface operations {
             };
         };
     };
-    query_query_get: {
+    influx_query: {
         parameters: {
             query?: {
-                /** @description Statements, separated by semicolons. */
-                q?: string | null;
+                /**
+                 * @description Statements, separated by semicolons.
+                 * @example SHOW DATABASES
+                 */
+                q?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                db?: string | null;
+                db?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                rp?: string | null;
+                rp?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                epoch?: string | null;
+                epoch?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                pretty?: string | null;
+                pretty?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                chunked?: string | null;
+                chunked?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                chunk_size?: string | null;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                params?: string | null;
+                chunk_size?: string;
                 /** @description Ignored: the key says who asks. */
-                u?: string | null;
+                u?: string;
                 /** @description The key, for clients that cannot send headers. */
-                p?: string | null;
+                p?: string;
             };
             header?: never;
             path?: never;
@@ -6266,6 +7381,28 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A problem (RFC 9457). */
             "4XX": {
                 headers: {
@@ -6286,29 +7423,30 @@ export interface operations {
             };
         };
     };
-    query_in_form_query_post: {
+    influx_query_in_form: {
         parameters: {
             query?: {
-                /** @description Statements, separated by semicolons. */
-                q?: string | null;
+                /**
+                 * @description Statements, separated by semicolons.
+                 * @example SHOW DATABASES
+                 */
+                q?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                db?: string | null;
+                db?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                rp?: string | null;
+                rp?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                epoch?: string | null;
+                epoch?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                pretty?: string | null;
+                pretty?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                chunked?: string | null;
+                chunked?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
-                chunk_size?: string | null;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                params?: string | null;
+                chunk_size?: string;
                 /** @description Ignored: the key says who asks. */
-                u?: string | null;
+                u?: string;
                 /** @description The key, for clients that cannot send headers. */
-                p?: string | null;
+                p?: string;
             };
             header?: never;
             path?: never;
@@ -6325,8 +7463,8 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6334,617 +7472,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
                 headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-        };
-    };
-    check_v1_admin_check_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
                 headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CheckResult"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    retention_v1_admin_retention_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["RetentionRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RetentionResult"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    backup_v1_admin_backup_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["BackupFolder"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BackupResult"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    sql_v1_admin_sql_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Statement"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/vnd.apache.arrow.stream": unknown;
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    settle_v1_admin_settle_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    store_readings_v1_admin_readings_post: {
-        parameters: {
-            query: {
-                kind: "import";
-                name: string;
-                /** @description The metric of all of them. */
-                metric?: string;
-                /** @description Whether readings may be stored already under another name of their device. */
-                twins?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BlockStored"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    store_summaries_v1_admin_summaries_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Accepted"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    export_v1_admin_export_get: {
-        parameters: {
-            query?: {
-                /** @description From the first reading on if left out. */
-                start?: string | null;
-                /** @description Up to the last reading if left out. */
-                end?: string | null;
-                /** @description Repeat for several people; everybody if left out. */
-                user_ids?: string[] | null;
-                /** @description Repeat for several metrics. */
-                metric?: string[];
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/vnd.apache.arrow.stream": unknown;
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    export_records_v1_admin_records_get: {
-        parameters: {
-            query: {
-                /** @description From the first reading on if left out. */
-                start?: string | null;
-                /** @description Up to the last reading if left out. */
-                end?: string | null;
-                /** @description Repeat for several people; everybody if left out. */
-                user_ids?: string[] | null;
-                kind: "people" | "priorities" | "summaries" | "annotations";
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/x-ndjson": unknown;
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    store_records_v1_admin_records_post: {
-        parameters: {
-            query: {
-                kind: "people" | "priorities" | "summaries" | "annotations";
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["StoredRecords"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    store_people_v1_admin_users_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["StoredPeople"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    all_sources_v1_admin_sources_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ConnectionList"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    begin_v1_admin_sources__source__authorize_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                source: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["BeginConnection"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BegunConsent"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    finish_v1_admin_sources__source__callback_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                source: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["FinishConnection"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ConnectionEntry"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    run_now_v1_admin_etl_runs_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["RunNow"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunList"];
                 };
             };
             /** @description A problem (RFC 9457). */
