@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
     store_url: str = Field(
         default_factory=_default_store_url,
-        description="Where readings are kept: `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb`, "
+        description="Where readings are kept: a path such as `pulse.duckdb`, `duckdb:////absolute.duckdb`, "
         "`postgresql://user:password@host:5432/database` or `memory://`. By default a file in the user's data folder.",
         repr=False,  # it may hold a password
     )

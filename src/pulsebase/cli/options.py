@@ -12,7 +12,9 @@ from pulsebase.model.errors import RejectedError, shown_name
 from pulsebase.model.metrics import HEART_RATE, MetricSpec, UnknownMetricError, metric_named
 from pulsebase.settings import Settings, load_settings
 
-StoreUrl = Annotated[str | None, typer.Option("--store", help="The store's URL; PULSEBASE_STORE_URL by default.")]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", help="The store's URL or path; PULSEBASE_STORE_URL by default.")
+]
 Metrics = Annotated[
     list[str] | None,
     typer.Option("--metric", help="Such as oxygen_saturation; heart_rate by default. May be given several times."),

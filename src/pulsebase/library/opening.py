@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import ssl
 import weakref
@@ -22,6 +23,9 @@ from pulsebase.stores.open import parse_store_url
 
 if TYPE_CHECKING:
     from pulsebase.stores.contract import Store
+
+# Whether and where a program shows our log lines is for the program to say.
+logging.getLogger("pulsebase").addHandler(logging.NullHandler())
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
