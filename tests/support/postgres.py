@@ -38,7 +38,7 @@ pulsebase.users, pulsebase.devices, pulsebase.priorities, pulsebase.annotations,
 pulsebase.h1_dev,
 pulsebase.d1_dev, pulsebase.q15, pulsebase.h1, pulsebase.d1, pulsebase.stale,
 public.activities_heart_intraday, public.activities_heart_summary, pulsebase.other_readings, pulsebase.series,
-pulsebase.to_scrub, pulsebase.erased, pulsebase.erasure_receipts
+pulsebase.to_scrub, pulsebase.erased, pulsebase.erasure_receipts, pulsebase.commit_notes, pulsebase.commit_notes_wanted
 """
 _EMPTIED = (
     f"TRUNCATE {_ROWS_OF}; UPDATE pulsebase.horizon SET start_at = 'epoch'; "

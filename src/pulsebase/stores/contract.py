@@ -480,6 +480,43 @@ class Embedded(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CommitNote:
+    """What commits changed of a person's readings, noted with them.
+
+    Attributes:
+        number: by which it is dropped; of the same person, later commits have higher ones.
+        user_id: the person; None for everybody.
+        metric: the metric; None for all of them.
+        range: half-open; it holds the times of everything that changed.
+        readings: how many were written, a reading that came again included; 0 if readings only went, or count anew.
+    """
+
+    number: int
+    user_id: str | None
+    metric: str | None
+    range: TimeRange
+    readings: int
+
+
+class CommitNotes(Protocol):
+    """Notes of what changed, for one reader that tells others. Every method may be called from any thread.
+
+    While they are wanted, whatever changes answers about readings is noted in the same step that makes it durable:
+    after a crash there is a note of everything that was acknowledged. Several commits may share a note. What expires
+    is not noted, and people who are removed go with their notes.
+    """
+
+    def want(self, wanted: bool) -> None:
+        """Note what is committed from now on, or nothing any more, and drop all notes. Durable; twice is once."""
+
+    def notes(self, most: int) -> Sequence[CommitNote]:
+        """Notes that were not dropped, by number, so many at most."""
+
+    def drop(self, numbers: Collection[int]) -> None:
+        """Drop these notes for good."""
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What sets a store apart from others, for whoever puts an installation together. It stays the same.
 
@@ -488,11 +525,13 @@ class Capabilities:
         embedded: what it can do besides if it lies in a folder of its own.
         erasure_log: opens the log of erasures that is kept in the store, for all processes that share it; None: the
             store keeps none.
+        commit_notes: notes of what commits changed; None: the store keeps none.
     """
 
     writes_alone: bool
     embedded: Embedded | None = None
     erasure_log: Callable[[], ErasureLog] | None = None
+    commit_notes: CommitNotes | None = None
 
 
 class Store(Writer, Registry, Reader, Protocol):

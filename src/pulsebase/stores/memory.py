@@ -19,7 +19,7 @@ from pulsebase.model.errors import FieldError, TooManyRowsError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE, ReadingBatch
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import TimeRange
+from pulsebase.model.timerange import MAX_US, TimeRange
 from pulsebase.model.users import (
     DeviceOverview,
     DevicePriority,
@@ -37,6 +37,7 @@ from pulsebase.stores.contract import (
     Cancellation,
     Capabilities,
     CheckReport,
+    CommitNote,
     Expiry,
     Origin,
     ScrubReport,
@@ -67,11 +68,46 @@ from pulsebase.stores.memory_rows import (
 _NO_DEADLINE = Deadline(None, Cancellation())
 
 
+class _Notes:
+    """See `contract.CommitNotes`; they live as long as the store."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+        self._wanted = False
+        self._kept: dict[int, CommitNote] = {}
+        self._next = 1
+
+    def want(self, wanted: bool) -> None:
+        with self._lock:
+            self._wanted = wanted
+            self._kept = self._kept if wanted else {}
+
+    def notes(self, most: int) -> list[CommitNote]:
+        with self._lock:
+            return list(self._kept.values())[:most]
+
+    def drop(self, numbers: Collection[int]) -> None:
+        with self._lock:
+            self._kept = {number: note for number, note in self._kept.items() if number not in set(numbers)}
+
+    def add(self, user_id: str, metric: str | None, times_us: Collection[int], readings: int = 0) -> None:
+        """Add a note, if notes are wanted."""
+        if self._wanted and times_us:
+            interval = TimeRange(min(times_us), max(times_us) + 1)
+            self._kept[self._next] = CommitNote(self._next, user_id, metric, interval, readings)
+            self._next += 1
+
+    def forget(self, user_id: str) -> None:
+        """Drop the notes of a person."""
+        self._kept = {number: note for number, note in self._kept.items() if note.user_id != user_id}
+
+
 class MemoryStore(Store):
     """A store that lives as long as the object: no file, no rollups, every answer worked out from the readings."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._notes = _Notes(self._lock)
         self._users: dict[str, User] = {}
         self._readings: dict[str, dict[tuple[int, str, str], KeptReading]] = {}  # by time, device, metric
         self._priorities: dict[str, dict[tuple[str, int], DevicePriority]] = {}
@@ -107,6 +143,14 @@ class MemoryStore(Store):
                 known = kept.get(reading.key)
                 if known is None or reading.origin in pushes or not reading.says_what(known):
                     kept[reading.key] = reading
+            self._note([reading for reading in readings if reading.time_us >= self._horizon_us], written=True)
+
+    def _note(self, readings: Sequence[KeptReading], *, written: bool) -> None:
+        times: dict[tuple[str, str], list[int]] = {}
+        for reading in readings:
+            times.setdefault((reading.user_id, reading.metric), []).append(reading.time_us)
+        for (user_id, metric), of_series in times.items():
+            self._notes.add(user_id, metric, of_series, len(of_series) if written else 0)
 
     def has_room(self, max_wait_s: float) -> bool:
         del max_wait_s
@@ -132,6 +176,7 @@ class MemoryStore(Store):
                 and device_id in (None, reading.device_id)
                 and metric in (None, reading.metric)
             ]
+            self._note([kept[key] for key in doomed], written=False)
             for key in doomed:
                 del kept[key]
             return len(doomed)
@@ -139,6 +184,7 @@ class MemoryStore(Store):
     def delete_origin(self, origin: int, most: int) -> int:
         with self._lock:
             of_origin = [each for kept in self._readings.values() for each in kept.values() if each.origin == origin]
+            self._note(of_origin[:most], written=False)
             for reading in of_origin[:most]:
                 del self._readings[reading.user_id][reading.key]
             return min(len(of_origin), most)
@@ -164,6 +210,7 @@ class MemoryStore(Store):
             self._users.setdefault(priority.user_id, User(priority.user_id))
             kept = self._priorities.setdefault(priority.user_id, {})
             kept[priority.device_id, priority.valid_from_us] = priority
+            self._notes.add(priority.user_id, None, (0, MAX_US - 1))
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         with self._lock:
@@ -171,6 +218,8 @@ class MemoryStore(Store):
             doomed = [key for key in kept if key[0] == device_id]
             for key in doomed:
                 del kept[key]
+            if doomed:
+                self._notes.add(user_id, None, (0, MAX_US - 1))
             return len(doomed)
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
@@ -199,6 +248,7 @@ class MemoryStore(Store):
                 (kind, origin_of_nobody(kept[0]) if speaks_of(name, person) else name): kept
                 for (kind, name), kept in self._origins.items()
             }
+            self._notes.forget(user_id)
             for kept in (self._users, self._priorities, self._summaries, self._annotations):
                 kept.pop(user_id, None)
             for frozen in (self._quarters, self._device_hours, self._expired):
@@ -402,7 +452,7 @@ class MemoryStore(Store):
         return ScrubReport(0, 0)
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(writes_alone=True)
+        return Capabilities(writes_alone=True, commit_notes=self._notes)
 
     def ping(self) -> None:
         """Do nothing: memory always answers."""

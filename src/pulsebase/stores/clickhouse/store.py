@@ -240,7 +240,9 @@ class ClickHouseStore:
         return self._merges.statistics() | self._figures.statistics()
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(writes_alone=False, erasure_log=self._registry.erasure_log)
+        return Capabilities(
+            writes_alone=False, erasure_log=self._registry.erasure_log, commit_notes=self._registry.commit_notes()
+        )
 
     def close(self) -> None:
         """See `contract.Store.close`. What is not merged stays in the stage."""

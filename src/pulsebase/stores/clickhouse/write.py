@@ -22,6 +22,7 @@ from pulsebase.stores.clickhouse.numbers import KnownNumbers, Numbers, assign, d
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.origins import gone
 from pulsebase.stores.clickhouse.removal import RemovedPeople, removed_people
+from pulsebase.stores.postgres.commit_notes import Change, changes_of, everything_of, note
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 from pulsebase.stores.postgres.horizon import horizon_us
 from pulsebase.stores.postgres.origins import kinds_of
@@ -154,7 +155,7 @@ class StageWriter:
         with self._deciding(commit):
             if len(rows):
                 self._cluster.insert("stage", rows.table(commit, numbers), self._options.insert_limit_s)
-        self._finish(commit)
+        self._finish(commit, lambda: changes_of(batches))
 
     def _push_origins(self, origins: set[int]) -> set[int]:
         """Return those of the origins by which devices push."""
@@ -233,7 +234,7 @@ class StageWriter:
             )
             return int(sum(counted["n"].to_pylist()))
 
-        return self._delete(begin, add)
+        return self._delete(begin, add, [(user_id, metric, interval.start_us, interval.end_us, 0)])
 
     def delete_origin(self, origin: int, most: int) -> int:
         """Remove readings that are stored under an origin, see `contract.Writer.delete_origin`; how many went.
@@ -259,11 +260,16 @@ class StageWriter:
                     count += server.ask(asked, self._options.insert_limit_s)["n"][0].as_py()
             return count
 
-        return self._delete(begin, add)
+        return self._delete(begin, add, everything_of(None))
 
-    def _delete(self, begin: Callable[[Connection], int | None], add: Callable[[Snapshot, int], int]) -> int:
+    def _delete(
+        self,
+        begin: Callable[[Connection], int | None],
+        add: Callable[[Snapshot, int], int],
+        changes: Sequence[Change],
+    ) -> int:
         """Delete readings in a commit. `begin` takes its number, unless there is nothing to delete; `add` adds the rows
-        by which what it finds in a state is gone, with this stamp, and returns how many there are.
+        by which what it finds in a state is gone, with this stamp, and returns how many there are. `changes` are noted.
         """
         for _ in range(_ATTEMPTS):
             commit = self._database.change(begin)
@@ -276,7 +282,7 @@ class StageWriter:
                 count = add(replace(state, horizon_us=horizon), commit * PLACES)
                 certain = state.holds(self._database.read(commits.marks))
             if certain and count:
-                self._finish(commit, count)
+                self._finish(commit, lambda: changes, count)
                 return count
             self._abort(commit)
             if certain:
@@ -298,11 +304,14 @@ class StageWriter:
                 raise StoreUnavailableError("writes that began before take too long; nothing was removed", 5)
             time.sleep(_PAUSE_S)
 
-    def _finish(self, commit: int, rows: int | None = None) -> None:
+    def _finish(self, commit: int, changes: Callable[[], Sequence[Change]], rows: int | None = None) -> None:
         def done(connection: Connection) -> bool:
             if rows is not None:
                 commits.note_readings(connection, commit, rows)
-            return commits.finish(connection, commit)
+            if not commits.finish(connection, commit):
+                return False
+            note(connection, changes)
+            return True
 
         if not self._database.change(done):
             raise StoreUnavailableError(_GIVEN_UP, 5)

@@ -14,6 +14,7 @@ from pulsebase.stores.duckdb.engine.lock import StoreLock
 from pulsebase.stores.duckdb.engine.transactions import read_position, read_state
 from pulsebase.stores.duckdb.engine.watchdog import Watchdog
 from pulsebase.stores.duckdb.journal.journal import Journal
+from pulsebase.stores.duckdb.journal.notes import JournalNotes
 from pulsebase.stores.duckdb.merge.merge import HourSizes
 from pulsebase.stores.duckdb.merge.origins import PushOrigins
 from pulsebase.stores.duckdb.merge.stage import Stage
@@ -32,6 +33,7 @@ class StoreParts:
         database: the DuckDB file.
         cached: what memory holds of the database, with the lock that commits take.
         journal: what is acknowledged, on the disk.
+        notes: what commits changed, as far as somebody wants to know it.
         stage: what no merge has taken yet, in memory.
         priorities: everybody's priorities of devices.
         push_origins: the numbers of the origins by which devices send.
@@ -48,6 +50,7 @@ class StoreParts:
     database: Database
     cached: CachedState
     journal: Journal
+    notes: JournalNotes
     stage: Stage
     priorities: Priorities
     push_origins: PushOrigins
@@ -66,6 +69,7 @@ class StoreParts:
     def close(self) -> None:
         """Let go of every file."""
         self.watchdog.close()
+        self.notes.close()
         self.journal.close()
         self.database.close()
         self.lock.release()
@@ -99,12 +103,15 @@ def open_parts(path: Path, options: DuckdbOptions) -> StoreParts:
         stage = Stage(state.merged_seq)
         for rows in journal.replay(position, cached.users, cached.devices, len(cached.metrics)):
             stage.append(rows)
+        notes = JournalNotes(path.with_name(path.name + ".notes"), journal, cached, lambda: stage.next_seq)
+        undo.callback(notes.close)
         horizon_us = state.horizon_hour * HOUR_US
         parts = StoreParts(
             lock,
             database,
             cached,
             journal,
+            notes,
             stage,
             priorities,
             push_origins,

@@ -230,7 +230,7 @@ class DuckdbStore:
         return self._operations.statistics()
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(writes_alone=True, embedded=self)
+        return Capabilities(writes_alone=True, embedded=self, commit_notes=self.parts.notes)
 
     def advertise(self, socket_path: str | None) -> None:
         self.lock.advertise(socket_path)

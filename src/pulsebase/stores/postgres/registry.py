@@ -12,7 +12,7 @@ from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.contract import Origin
 from pulsebase.stores.postgres import annotations as annotation_rows
-from pulsebase.stores.postgres import horizon, origins, people, priorities, summaries
+from pulsebase.stores.postgres import commit_notes, horizon, origins, people, priorities, summaries
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 from pulsebase.stores.postgres.erasures import PostgresErasureLog
 from pulsebase.stores.postgres.locks import lock_commits, lock_merges
@@ -55,6 +55,7 @@ class PostgresRegistry:
             people.make_known(connection, [entry.user_id], [(entry.user_id, entry.device_id)])
             priorities.put_priority(connection, entry)
             self._readings.resolve_again(connection, entry.user_id, entry.device_id)
+            commit_notes.note(connection, lambda: commit_notes.everything_of(entry.user_id))
 
         self._database.change(put)
 
@@ -64,6 +65,7 @@ class PostgresRegistry:
             gone = priorities.remove_priorities(connection, user_id, device_id)
             if gone:
                 self._readings.resolve_again(connection, user_id, device_id)
+                commit_notes.note(connection, lambda: commit_notes.everything_of(user_id))
             return gone
 
         return self._database.change(remove)
@@ -92,7 +94,9 @@ class PostgresRegistry:
     def remove_user(self, user_id: str) -> int:
         def remove(connection: Connection) -> int:
             _lock_both(connection)
-            return people.remove_person(connection, user_id, self._readings.remove)
+            gone = people.remove_person(connection, user_id, self._readings.remove)
+            commit_notes.forget(connection, user_id)
+            return gone
 
         return self._database.change(remove)
 
@@ -135,6 +139,10 @@ class PostgresRegistry:
 
     def horizon_us(self) -> int:
         return self._database.read(horizon.horizon_us)
+
+    def commit_notes(self) -> commit_notes.PostgresCommitNotes:
+        """Return the notes of what commits changed."""
+        return commit_notes.PostgresCommitNotes(self._database)
 
     def erasure_log(self) -> PostgresErasureLog:
         """Return the log of erased people that all processes of the installation share."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pulsebase.model.timerange import MAX_US, TimeRange
+from pulsebase.stores.postgres.commit_notes import Change, note
 from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.postgres.horizon import HORIZON, move_horizon
 from pulsebase.stores.postgres.instants import At
 from pulsebase.stores.postgres.locks import lock_commits, lock_merges
-from pulsebase.stores.postgres.series_keys import keys_of
+from pulsebase.stores.postgres.series_keys import keys_of, parts_of
 from pulsebase.stores.timescale import scrub
 from pulsebase.stores.timescale.merge import merge_staged, recompute, touch
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, count, readings, tables_of
@@ -50,7 +51,10 @@ def delete(
     lock_merges(connection)
     lock_commits(connection)
     series = keys_of(connection, [user_id], None if metric is None else [metric])
-    return _delete_of(connection, series, interval, device_id)
+    gone = _delete_of(connection, series, interval, device_id)
+    if gone:
+        note(connection, lambda: [(user_id, metric, interval.start_us, interval.end_us, 0)])
+    return gone
 
 
 def _delete_of(connection: Connection, series: Sequence[str], interval: TimeRange, device_id: str | None) -> int:
@@ -91,8 +95,18 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
     touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM gone")
     for table in RAW_TABLES:
         connection.execute(f"DELETE FROM {table.full_name} AS r USING gone AS g WHERE {_SAME_KEY}")
+    note(connection, lambda: _spans_of_gone(connection))
     recompute(connection)
     return int(row[0])
+
+
+def _spans_of_gone(connection: Connection) -> list[Change]:
+    """Return between which times readings of each series went, while their keys are still listed."""
+    rows = connection.execute(
+        "SELECT user_id, (extract(epoch FROM min(timestamp)) * 1000000)::bigint, "
+        "(extract(epoch FROM max(timestamp)) * 1000000)::bigint + 1 FROM gone GROUP BY user_id"
+    ).fetchall()
+    return [(*parts_of(key), start_us, end_us, 0) for key, start_us, end_us in rows]
 
 
 def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:

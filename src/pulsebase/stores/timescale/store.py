@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
 
@@ -38,6 +38,7 @@ from pulsebase.stores.contract import (
     StoredValues,
     TotalsQuery,
 )
+from pulsebase.stores.postgres.commit_notes import changes_of, note
 from pulsebase.stores.postgres.database import Connection, OnlyAnswersError, PostgresDatabase, connect
 from pulsebase.stores.postgres.people import find_users, get_user
 from pulsebase.stores.postgres.registry import PostgresRegistry
@@ -107,10 +108,10 @@ class TimescaleStore:
         if rows is None:
             return
         if len(rows) >= self._options.merge_at_once:
-            self._database.change(rows.merge)
+            self._database.change(partial(_noted, rows.merge, batches))
             return
         self._wait_for_room()
-        self._database.change(rows.write)
+        self._database.change(partial(_noted, rows.write, batches))
         with self._merged:
             if self._unmerged <= 0:
                 self._waiting_since = time.monotonic()
@@ -139,7 +140,7 @@ class TimescaleStore:
         """See `contract.Writer.write_afresh`. It is merged at once, whatever its size."""
         rows = self._rows(batches)
         if rows is not None:
-            self._database.change(rows.afresh().merge)
+            self._database.change(partial(_noted, rows.afresh().merge, batches))
 
     def _rows(self, batches: Sequence[ReadingBatch]) -> StageRows | None:
         filled = [batch for batch in batches if len(batch)]
@@ -318,7 +319,9 @@ class TimescaleStore:
         return counted | sizes | {"refresh_lag_seconds": refresh_lag_s}
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(writes_alone=False, erasure_log=self._registry.erasure_log)
+        return Capabilities(
+            writes_alone=False, erasure_log=self._registry.erasure_log, commit_notes=self._registry.commit_notes()
+        )
 
     def close(self) -> None:
         """See `contract.Store.close`. Unmerged readings stay in the stage."""
@@ -431,6 +434,12 @@ def _may_vacuum(connection: Connection) -> bool:
         f"SELECT pg_has_role(relowner, 'USAGE') {maintains} FROM pg_class WHERE oid = 'pulsebase.stage'::regclass"
     ).fetchone()
     return bool(row and row[0])
+
+
+def _noted(work: Callable[[Connection], None], batches: Sequence[ReadingBatch], connection: Connection) -> None:
+    """Write readings, and note what changes, in one transaction."""
+    work(connection)
+    note(connection, lambda: changes_of([batch for batch in batches if len(batch)]))
 
 
 def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float, float, float]:

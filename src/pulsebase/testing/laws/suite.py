@@ -16,6 +16,7 @@ from pulsebase.testing.laws.exports import ExportLaws
 from pulsebase.testing.laws.identity import IdentityLaws
 from pulsebase.testing.laws.late import LateDataLaws
 from pulsebase.testing.laws.metrics import MetricLaws
+from pulsebase.testing.laws.notes import NoteLaws
 from pulsebase.testing.laws.origins import OriginLaws
 from pulsebase.testing.laws.people import PeopleLaws
 from pulsebase.testing.laws.removal import RemovalLaws
@@ -38,6 +39,7 @@ class StoreLaws(
     RetentionLaws,
     OriginLaws,
     ExportLaws,
+    NoteLaws,
 ):
     """The laws. `harness` makes an empty store; each test gets its own."""
 

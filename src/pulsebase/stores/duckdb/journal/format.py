@@ -161,8 +161,9 @@ def refuse_newer(path: Path, magic: bytes) -> None:
         )
 
 
-def frames(path: Path, header: Header, data: memoryview) -> Iterator[tuple[int, int, Frame]]:
-    """Iterate over the frames of a file as (start, end, frame), up to one that is cut short.
+def frames(path: Path, header: Header, data: memoryview, begin: int | None = None) -> Iterator[tuple[int, int, Frame]]:
+    """Iterate over the frames of a file as (start, end, frame), up to one that is cut short; over all of them, or from
+    the one that begins at this byte.
 
     Raises:
         StoreVersionError: a frame was written by a newer version.
@@ -171,6 +172,7 @@ def frames(path: Path, header: Header, data: memoryview) -> Iterator[tuple[int, 
     at, magic, seed = HEADER_BYTES, _FRAME_MAGIC, _seed(header.file)
     if header.is_version_1:
         at, magic, seed = 0, _VERSION_1_MAGIC, 0
+    at = at if begin is None else begin
     while at < len(data):
         refuse_newer(path, bytes(data[at : at + _MAGIC_BYTES]))
         if at + _CHECKED_FRAME.size > len(data):

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -56,6 +56,8 @@ class Journal:
         self._size = 0
         self._end_seq = 0
         self._broken = False
+        #: Called with the files that are to be dropped, and the number of the row after their last one.
+        self.before_dropping: Callable[[Sequence[ListedFile], int], None] = lambda _files, _end_seq: None
         if not folder.is_dir():
             folder.mkdir(parents=True)
             sync_folder(folder.parent)
@@ -239,6 +241,9 @@ class Journal:
         going = listing.going + listing.files[:count]
         if not going and (listing.changes, listing.base_seq) == (changes, seq) and not self._unlisted:
             return
+        if count:
+            after = listing.files[count].first_seq if count < len(listing.files) else self._end_seq
+            self.before_dropping(listing.files[:count], after)
         shorter = msgspec.structs.replace(
             listing,
             changes=changes,

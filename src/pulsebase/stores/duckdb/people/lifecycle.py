@@ -53,13 +53,15 @@ class DataLifecycle:
         """See `contract.Registry.remove_user`."""
         stage, maintenance = self._parts.stage, self._maintenance
         with self._parts.write_lock:
-            if self._parts.cached.users.find(user_id) is None:
+            user_no = self._parts.cached.users.find(user_id)
+            if user_no is None:
                 return 0
             maintenance.merge_up_to(stage.next_seq)
             with self._parts.cached.commit_lock:  # no commit meanwhile; what came during that merge is little
                 maintenance.merge_up_to(stage.next_seq)
                 readings = self._remove_merged(user_id)
             maintenance.checkpoint_after()  # lets go of the journal too
+            self._parts.notes.forget(user_no)
             return readings
 
     def scrub(self) -> ScrubReport:

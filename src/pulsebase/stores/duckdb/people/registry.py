@@ -38,6 +38,8 @@ class PeopleRegistry:
             user_no, device_no = self._users.number(priority.user_id), self._devices.number(priority.device_id)
             people.put_priority(connection, user_no, device_no, priority)
             resolve_contested(connection, self._parts.cached.metrics.series_of(user_no), device_no)
+            self._parts.notes.add_everything_of(user_no)
+        self._parts.notes.add_everything_of(user_no)  # again: the one before may have been read too early
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         """See `contract.Registry.remove_priorities`."""
@@ -49,6 +51,9 @@ class PeopleRegistry:
                 removed = people.remove_priorities(connection, user_no, device_no)
                 if removed:
                     resolve_contested(connection, self._parts.cached.metrics.series_of(user_no), device_no)
+                    self._parts.notes.add_everything_of(user_no)
+            if removed:
+                self._parts.notes.add_everything_of(user_no)
             self._maintenance.checkpoint_after()
             return removed
 
