@@ -404,6 +404,7 @@ def served(folder: Path, *, with_cloud: bool = False, forks: bool = True) -> Ite
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")} | {
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
         "PULSEBASE_STORE_URL": "duckdb:///pulse.duckdb",
+        "PULSEBASE_WEBHOOK_PRIVATE_NETWORKS": '["127.0.0.0/8"]',
         "PYTHONUTF8": "1",
         "COLUMNS": "100",
         "TERM": "dumb",

@@ -268,6 +268,17 @@ class Settings(BaseSettings):
     stream_heartbeat_s: float = Field(
         15.0, gt=0, le=3600, description="How often a stream without news says that it is still there, seconds."
     )
+    webhook_private_networks: tuple[str, ...] = Field(
+        (),
+        description="Networks besides public addresses that webhooks may be sent to, also by http: a JSON list such as "
+        '`["10.1.2.0/24"]`. Without it, loopback, private and link-local addresses are refused.',
+    )
+    webhook_timeout_s: float = Field(
+        15, gt=0, le=120, description="How long a receiver of a webhook may take to answer, seconds."
+    )
+    webhook_queue: int = Field(
+        100_000, ge=1, le=10_000_000, description="Most events that wait for one webhook; further ones are given up."
+    )
     memory_limit: str = Field(
         "1GiB", pattern=r"^\d+(\.\d+)?\s*(KiB|MiB|GiB|TiB|KB|MB|GB|TB)$", description="Memory of the storage engine."
     )

@@ -133,6 +133,19 @@ STREAM_DROPPED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+WEBHOOK_DELIVERIES = Counter(
+    "pulsebase_webhook_deliveries",
+    "Events sent to webhooks, by outcome: delivered, failed (and sent again), dead (given up).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+WEBHOOK_WAITING = Gauge("pulsebase_webhook_waiting", "Events that wait to be delivered to webhooks.", registry=REGISTRY)
+WEBHOOK_DEAD = Gauge("pulsebase_webhook_dead", "Events that were given up and are still listed.", registry=REGISTRY)
+WEBHOOK_OLDEST_SECONDS = Gauge(
+    "pulsebase_webhook_oldest_seconds",
+    "How long the oldest event that waits has waited; 0 for none.",
+    registry=REGISTRY,
+)
 STORE_QUERY_SECONDS = Histogram(
     "pulsebase_store_query_seconds",
     "Time of one question to the store.",

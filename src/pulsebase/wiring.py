@@ -27,8 +27,16 @@ from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs, ImportReport, running_imports
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
 from pulsebase.etl.scheduler import Scheduler
+from pulsebase.etl.state import Connection
+from pulsebase.events.addresses import networks_of
+from pulsebase.events.courier import Courier, Surroundings
+from pulsebase.events.event_file import EventFile
+from pulsebase.events.kinds import Event
+from pulsebase.events.sender import Sender
+from pulsebase.events.service import Webhooks
+from pulsebase.events.webhooks import Reach
 from pulsebase.files.locks import FolderLocks
-from pulsebase.files.sealed import key_in, read_key
+from pulsebase.files.sealed import Seal, key_in, read_key
 from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.lifecycle.erasures import ErasureMarks, Erasures
@@ -113,6 +121,8 @@ def build(
         retention = Retention(stored.store, settings.retention_days, now_us)
         closing.callback(retention.close)
         rules = reading_rules(settings, stored.erased_users, retention, now_us)
+        access = _access(settings, stored, closing)
+        events = _telling(settings, stored, access, closing, now_us)
         syncing = build_sources(
             settings,
             stored.folder,
@@ -122,11 +132,11 @@ def build(
             rules=rules,
             synthetic=synthetic,
             now_us=now_us,
+            told=events.connection_failed,
         )
         decoders = _decoding(settings)
-        imports = _importing(settings, stored, ingestor, rules, decoders, closing)
-        access = _access(settings, stored, closing)
-        traces = SharedTraces(access.state, imports, other_workers)
+        imports = _importing(settings, stored, ingestor, rules, decoders, closing, events.import_finished)
+        traces = SharedTraces(access.state, events.file, imports, other_workers)
         erasures = _erasing(stored, ingestor, syncing.connections, traces, other_workers, now_us)
         closing.callback(erasures.close)
         services = Components(
@@ -146,11 +156,13 @@ def build(
             decoders=decoders,
             shares=caller_shares(settings),
             newcomers=_newcomers(settings),
+            webhooks=events.webhooks,
             embedded=stored.capabilities.embedded,
             other_workers=other_workers,
             line_mappings=line_mappings(settings),
             is_demo=bool(synthetic),
         )
+        events.courier.start()
         closing.callback(services.give_up)
         yield BuiltServer(settings, stored.store, ingestor, services, create_app(services))
 
@@ -264,6 +276,7 @@ def _importing(  # noqa: PLR0917 a part each
     rules: ReadingRules,
     decoders: Decoders,
     closing: contextlib.ExitStack,
+    told: Callable[[ImportReport], object],
 ) -> ImportJobs:
     imports = ImportJobs(
         ingestor,
@@ -274,6 +287,7 @@ def _importing(  # noqa: PLR0917 a part each
         limit_bytes=settings.import_limit_bytes,
         importing=decoders.importing,
         most_running=max(1, settings.decoder_processes - 1),  # one is left for bodies in Parquet
+        told=told,
     )
     closing.callback(imports.close)
     return imports
@@ -287,6 +301,57 @@ def _access(settings: Settings, stored: _Stored, closing: contextlib.ExitStack) 
     access = Access(state, limits, settings.audit_days, known, wall_clock_us, enforced=access_is_on(settings))
     closing.callback(access.close)
     return access
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """Webhooks, what is kept of them, and who tells them."""
+
+    file: EventFile
+    courier: Courier
+    webhooks: Webhooks
+    access: Access
+
+    def import_finished(self, report: ImportReport) -> None:
+        """Tell of an import that ended. The name of its file may be anything, so it is not told."""
+        data = {
+            "import_id": report.number,
+            "status": report.status,
+            "files": report.file_count,
+            "read": report.read,
+            "written": report.written,
+            "unchanged": report.unchanged,
+            "rejected": report.rejected,
+            "people": report.people,
+        }
+        key = self.access.state.key_of_import(report.number)
+        self.webhooks.announce(Event("import.finished", None, data, key=key))
+
+    def connection_failed(self, connection: Connection) -> None:
+        """Tell of a connection that fails."""
+        data = {"source": connection.source, "needs_person": connection.needs_person, "failures": connection.failures}
+        self.webhooks.announce(Event("connection.failed", connection.user_id, data))
+
+
+def _telling(
+    settings: Settings, stored: _Stored, access: Access, closing: contextlib.ExitStack, now_us: Callable[[], int]
+) -> _Events:
+    try:
+        private = networks_of(settings.webhook_private_networks)
+    except ValueError as error:
+        raise SettingsError(f"PULSEBASE_WEBHOOK_PRIVATE_NETWORKS: {error}") from None
+
+    def reach_of(key: int) -> Reach | None:
+        found = access.people_of(key)
+        return None if found is None else Reach(*found)
+
+    seal = Seal(key_in(stored.folder / "webhook.key"))
+    file = EventFile(stored.folder / "events.sqlite", seal, stored.erased_users.holds, settings.webhook_queue)
+    closing.callback(file.close)
+    around = Surroundings(stored.store, stored.capabilities.commit_notes, stored.locks, reach_of, now_us)
+    courier = Courier(file, Sender(private, settings.webhook_timeout_s), around)
+    closing.callback(courier.close)
+    return _Events(file, courier, Webhooks(file, courier, private, reach_of, now_us), access)
 
 
 def answers_of(parts: BuiltServer) -> Answers:

@@ -21,7 +21,7 @@ from pulsebase.etl.mqtt_subscriber import BrokerOptions
 from pulsebase.etl.pipeline import Pipeline
 from pulsebase.etl.registry import chosen_data_sets, extractors, loaders, transformers
 from pulsebase.etl.schedule import CronSchedule
-from pulsebase.etl.state import SqliteSyncState, SyncState
+from pulsebase.etl.state import Connection, SqliteSyncState, SyncState
 from pulsebase.etl.sync import Synchronizer, SyncOptions
 from pulsebase.files.locks import FolderLocks, file_name
 from pulsebase.files.private import make_private, tell_of_private
@@ -140,6 +140,7 @@ def build_sources(
     rules: ReadingRules,
     synthetic: Sequence[SyntheticPerson],
     now_us: Callable[[], int],
+    told: Callable[[Connection], object],
 ) -> Syncing:
     """Put the parts together over the folder where they keep what they know.
 
@@ -178,7 +179,7 @@ def build_sources(
     }
     options = SyncOptions(settings.start_date, settings.end_date, settings.lookback_s * SECOND_US, settings.user_id)
     zone_of = partial(_zone_of, store)
-    sync = Synchronizer(pipelines, state=state, locks=locks, zone_of=zone_of, now_us=now_us, options=options)
+    sync = Synchronizer(pipelines, state=state, locks=locks, zone_of=zone_of, now_us=now_us, options=options, told=told)
     return Syncing(sync, connections)
 
 

@@ -36,6 +36,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
 }
 #: What answers with something else than what it is for: a redirection, and things that are not there.
 WITHOUT = {"/app", "/app/", "/imports/{import_id}", "/erasures/{erasure_id}"}
+WITHOUT |= {"/webhooks/{webhook_id}", "/webhooks/{webhook_id}/deliveries"}
 WITHOUT |= {"/sources/{source}/authorize", "/sources/{source}/consent", "/sources/{source}/callback"}
 #: Headers that say something of this one answer.
 OWN = {"x-request-id", "date", "ratelimit", "pulsebase-place"}
@@ -69,6 +70,7 @@ def url_of(path: str) -> str:
         "user_id": "ann",
         "import_id": "1",
         "erasure_id": "1",
+        "webhook_id": "1",
         "source": "none",
         "metric": "spo2",
     }.items():

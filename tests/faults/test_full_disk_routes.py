@@ -73,6 +73,10 @@ class Ground(NamedTuple):
         number: int = answer.json()["import_id"]
         return number
 
+    def told(self) -> str:
+        """A webhook."""
+        return str(self.client.post("/v1/webhooks", json=WEBHOOK).json()["webhook_id"])
+
     def erased(self) -> str:
         """Somebody who was erased."""
         user_id = self.somebody()
@@ -129,6 +133,7 @@ class Ground(NamedTuple):
             "runs": built.sync.state.runs(RunFilter(limit=1000)),
             "receipts": [(each.erasure_id, each.hidden_us) for each in built.erasures.receipts()],
             "horizon": built.store.horizon_us(),
+            "webhooks": [each.webhook_id for each in built.webhooks.all()],
             "keys": len(built.access.state.all_keys()),
             "tokens": sorted(path.name for path in self.disk.folder.rglob("tokens/*")),
         }
@@ -137,6 +142,8 @@ class Ground(NamedTuple):
 #: As long as one may be.
 NOTE = {"start": "2024-01-15T10:00:00Z", "text": "x" * 2_000}
 EVER = TimeRange(0, MAX_US)
+#: Of an event that does not happen here.
+WEBHOOK = {"url": "http://127.0.0.1:1/", "events": ["connection.failed"]}
 DAYS_OF_ALL = (date(1970, 1, 1), date(2199, 1, 1))
 
 
@@ -303,6 +310,8 @@ REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
     ),
     "DELETE /users/{user_id}/annotations/{annotation_id}": _annotation_to_remove,
     "DELETE /imports/{import_id}": lambda g: (f"/v1/imports/{g.imported()}", {}),
+    "POST /webhooks": lambda _: ("/v1/webhooks", {"json": WEBHOOK}),
+    "DELETE /webhooks/{webhook_id}": lambda g: (f"/v1/webhooks/{g.told()}", {}),
     "POST /admin/check": lambda _: ("/v1/admin/check", {}),
     "POST /admin/backup": lambda g: ("/v1/admin/backup", {"json": {"folder": str(g.disk.folder / uuid.uuid4().hex)}}),
     "POST /admin/retention": lambda _: ("/v1/admin/retention", {"json": {}}),
@@ -341,7 +350,12 @@ def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
         monkeypatch.setenv("XDG_RUNTIME_DIR", "/tmp")
         url = f"duckdb:///{disk.folder / 'store.duckdb'}"
         settings = Settings(
-            _env_file=None, store_url=url, merge_interval_s=3600, public_url="http://localhost", **cloud.settings()
+            _env_file=None,
+            store_url=url,
+            merge_interval_s=3600,
+            public_url="http://localhost",
+            webhook_private_networks=("127.0.0.0/8",),
+            **cloud.settings(),
         )
         with (
             build(settings, now_us=cloud.clock.now_us) as parts,

@@ -46,7 +46,13 @@ def test_no_body_that_never_ends_is_read(place: Guarded) -> None:
                     yield b" " * (1 << 20)
 
             path = template.format(
-                user_id="ann", device_id="a", source="fitbit", import_id=1, erasure_id="a", metric="spo2"
+                user_id="ann",
+                device_id="a",
+                source="fitbit",
+                import_id=1,
+                erasure_id="a",
+                metric="spo2",
+                webhook_id="a",
             )
             answer = place.owner.request(method, path, content=body(), headers={"content-type": "application/json"})
             assert answer.status_code in (400, 403, 404, 405, 413), (method, path)

@@ -110,6 +110,9 @@ ATTACKS: dict[str, Any] = {
     "POST /users/{user_id}/annotations": lambda _: {"json": NOTE},
     "PUT /users/{user_id}/annotations/{annotation_id}": lambda _: {"json": NOTE},
     "DELETE /users/{user_id}/annotations/{annotation_id}": lambda _: {},
+    "POST /webhooks": lambda who: {
+        "json": {"url": "https://192.0.2.1/", "events": ["readings.stored"], "user_ids": [who]}
+    },
     "GET /audit": lambda who: {"params": {"user_id": who}},
     "POST /keys": lambda who: {"json": {"name": "thief", "user_ids": [who]}},
 }
@@ -118,6 +121,8 @@ ELSEWHERE = {
     *("GET /imports", "GET /imports/{import_id}", "DELETE /imports/{import_id}", "GET /metrics"),
     *("GET /erasures", "GET /erasures/{erasure_id}", "GET /access", "GET /sources"),
     "GET /stream",  # see test_stream.py
+    *("GET /webhooks", "GET /webhooks/{webhook_id}", "DELETE /webhooks/{webhook_id}"),  # see test_webhooks.py
+    "GET /webhooks/{webhook_id}/deliveries",
 }
 
 

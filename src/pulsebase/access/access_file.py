@@ -236,6 +236,12 @@ class AccessFile:
         with self._changing() as connection:
             connection.execute("INSERT OR REPLACE INTO imports VALUES (?, ?)", (number, key))
 
+    def key_of_import(self, number: int) -> int | None:
+        """Return the number of the key that started an import; None if no request did."""
+        with self._asking() as connection:
+            row = connection.execute("SELECT key FROM imports WHERE number = ?", (number,)).fetchone()
+        return None if row is None else int(row[0])
+
     def imports_of(self, key: int) -> frozenset[int]:
         """Return the numbers of the imports that this key started."""
         with self._asking() as connection:

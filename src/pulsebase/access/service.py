@@ -61,6 +61,11 @@ class KeyRing:
         kept = [principal for _, principal in self._by_hash.values() if principal.number == number]
         return any(each.expires_us is None or now_us < each.expires_us for each in kept)
 
+    def numbered(self, number: int, now_us: int) -> Principal | None:
+        """Return the principal of the key of this number; None if the key is unknown, revoked or expired."""
+        kept = next((principal for _, principal in self._by_hash.values() if principal.number == number), None)
+        return kept if kept is not None and (kept.expires_us is None or now_us < kept.expires_us) else None
+
     def principal(self, key: bytes, now_us: int) -> Principal | None:
         """Return the principal of this key; None if the key is unknown, revoked or expired."""
         shown = hash_of(key)
@@ -104,6 +109,15 @@ class Access:
     def still_takes(self, principal: Principal) -> bool:
         """Whether the key of this caller is still valid. Checked again and again while a long answer is sent."""
         return principal.number <= 0 or self.ring.has(principal.number, self._now_us())
+
+    def people_of(self, number: int) -> tuple[frozenset[str] | None] | None:
+        """Return whom the key of this number may see, everybody for None; nothing at all if it is no longer valid. 0 or
+        less stands for callers without a key, see `Principal`.
+        """
+        if number <= 0:
+            return (None,)
+        principal = self.ring.numbered(number, self._now_us())
+        return None if principal is None else (principal.people,)
 
     def ask(self, principal: Principal) -> tuple[int | None, int]:
         """Count one question of an `aggregate` key. Return how many are left today (None if none was left to take), and

@@ -38,6 +38,7 @@ from pulsebase.api.routes import (
     service,
     sources,
     users,
+    webhooks,
 )
 from pulsebase.api.routes import annotations as annotation_routes
 from pulsebase.api.routes.people_edits import PeopleEditor
@@ -105,6 +106,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         sources.router(services),
         audit.router(services),
         access.router(services),
+        webhooks.router(services),
     )
     for router in routers:
         include(app, router, prefix="/v1")
@@ -120,7 +122,8 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
     app.state.streams = built.streams
     app.state.shares = built.shares
     app.state.give_up = built.give_up
-    bodies = (*readings.BODY_SCHEMAS, *users.BODY_SCHEMAS, *devices.BODY_SCHEMAS, *annotation_routes.BODY_SCHEMAS)
+    with_bodies = (readings, users, devices, annotation_routes, webhooks)
+    bodies = [model for routes in with_bodies for model in routes.BODY_SCHEMAS]
     app.openapi = cached(lambda: document_of(app, bodies, owners=False))  # type: ignore[method-assign]
     app.owner_openapi = cached(lambda: document_of(app, bodies, owners=True))
     return app

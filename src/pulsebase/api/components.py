@@ -19,11 +19,13 @@ from pulsebase.authorization.keys import AuthorizedKeys
 from pulsebase.authorization.store import AuthorizedStore
 from pulsebase.authorization.streams import AuthorizedStreams
 from pulsebase.authorization.sync import AuthorizedConnections, AuthorizedSync
+from pulsebase.authorization.webhooks import AuthorizedWebhooks
 from pulsebase.decoding import Decoders
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
 from pulsebase.etl.transform.line_mapping import PRESETS, LineMapping
+from pulsebase.events.service import Webhooks
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.ingest.processor import ProcessorLimit
 from pulsebase.lifecycle.erasures import Erasures
@@ -91,6 +93,7 @@ class Components:
     decoders: Decoders
     shares: Shares
     newcomers: NewcomerShares
+    webhooks: Webhooks
     embedded: Embedded | None = None
     other_workers: OtherWorkers = field(default_factory=OtherWorkers)
     line_mappings: Mapping[str, LineMapping] = field(default_factory=lambda: PRESETS)
@@ -122,6 +125,7 @@ class RequestServices:
         self.connections = AuthorizedConnections(built.connections, built.store.unknown_users, built.newcomers)
         self.sync = AuthorizedSync(built.sync)
         self.erasures = AuthorizedErasures(built.erasures, self.streams)
+        self.webhooks = AuthorizedWebhooks(built.webhooks, built.store.unknown_users)
         self.retention = built.retention
         self.keys = AuthorizedKeys(built.access)
         self.audit = AuthorizedAudit(built.access.audit, built.other_workers)

@@ -52,6 +52,7 @@ _TAGS = {
     "imports": "Files that are read in the background.",
     "sources": "Wearable clouds that people connect.",
     "access": "Who did what.",
+    "webhooks": "Addresses that are told what happens.",
     "admin": "The owner's, on the socket alone.",
 }
 _OF_INFLUX = ("/ping", "/write", "/api/v2/write", "/query")

@@ -146,8 +146,12 @@ class ImportJobs:
         limit_bytes: int,
         importing: Importing,
         most_running: int = 1,
+        told: Callable[[ImportReport], object] = lambda _: None,
     ) -> None:
-        """`importing` reads the files, perhaps in another process, up to `most_running` at the same time."""
+        """`importing` reads the files, perhaps in another process, up to `most_running` at the same time. `told` hears
+        of each that ended, before anybody else can see that it did.
+        """
+        self._told = told
         self._importing = importing
         self._ingestor, self._store, self._rules, self._limit_bytes = ingestor, store, rules, limit_bytes
         self._changing, self._running = changing, running
@@ -229,6 +233,7 @@ class ImportJobs:
             if job.report.status == "running":
                 return True
             job.report = replace(job.report, status="failed", failure=_CANCELLED)
+        self._told(job.report)
         _let_go(job)
         return True
 
@@ -313,7 +318,9 @@ class ImportJobs:
             elif job.cancelled.is_set():
                 failure = _CANCELLED
             _let_go(job)
-            self._change(job, status="failed" if failure else "done", failure=failure)
+            status: JobStatus = "failed" if failure else "done"
+            self._told(replace(job.report, status=status, failure=failure))
+            self._change(job, status=status, failure=failure)
             with self._changed:
                 self._forget_ended()
 

@@ -66,7 +66,10 @@ class Synchronizer:
         zone_of: Callable[[str], ZoneInfo],
         now_us: Callable[[], int],
         options: SyncOptions | None = None,
+        told: Callable[[Connection], object] = lambda _: None,
     ) -> None:
+        """`told` hears of a connection that fails after it worked, or that needs its person, before that is stored."""
+        self._told = told
         self._pipelines, self.state, self._locks = pipelines, state, locks
         self.zone_of, self.now_us, self._options = zone_of, now_us, options or SyncOptions()
         self.schedule: threading.Thread | None = None
@@ -108,6 +111,10 @@ class Synchronizer:
                 judged = self._judged(connection, tried_us, results)
                 if len(wanted) < len(offered):
                     judged = replace(judged, succeeded_us=connection.succeeded_us)
+                if judged.problem is not None and (
+                    connection.problem is None or (judged.needs_person and not connection.needs_person)
+                ):
+                    self._told(judged)
                 self.state.update(judged)
             return [result.report for result in results]
 

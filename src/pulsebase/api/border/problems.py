@@ -278,7 +278,7 @@ def _of_timeout(request: Request, error: Any) -> Response:
 
 
 def _of_validation(request: Request, error: Any) -> Response:
-    return _of_rejected(request, RejectedError([_of_pydantic(entry) for entry in error.errors()]))
+    return _of_rejected(request, RejectedError([field_error_of(entry) for entry in error.errors()]))
 
 
 def _of_http(request: Request, error: Any) -> Response:
@@ -344,7 +344,8 @@ _REASONS = {
 }
 
 
-def _of_pydantic(entry: Mapping[str, Any]) -> FieldError:
+def field_error_of(entry: Mapping[str, Any]) -> FieldError:
+    """Return what pydantic found wrong, in our words. `entry` is one of `ValidationError.errors`."""
     name = shown_name(str(entry["loc"][:2][-1]))  # the name follows "query" or "path", if that is there
     reason = _REASONS.get(entry["type"], "").format_map(entry.get("ctx", {}))
     reason = reason or str(entry["msg"]).removeprefix("Value error, ")

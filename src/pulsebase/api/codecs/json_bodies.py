@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from pydantic import BaseModel, ValidationError
 
-from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.border.problems import ProblemError, field_error_of
 from pulsebase.ingest import Candidates, Decoded
 from pulsebase.ingest.blocks import HEART_RATE_FIELDS, VALUE_FIELDS, ReadingFields
 from pulsebase.ingest.items import (
@@ -31,6 +32,8 @@ from pulsebase.ingest.items import (
 from pulsebase.model.errors import FieldError, RejectedError, shown_name
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.metrics import UnknownMetricError, metric_named
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 MAX_BATCH = 1_000
 #: The most values and names in a body. They are counted by their separators before any object is made of them. Bodies
@@ -188,6 +191,21 @@ def decode_object(body: bytes, most_values: int | None = MOST_VALUES) -> dict[st
     if not isinstance(found, dict):
         raise RejectedError.of("body", "must be an object")
     return found
+
+
+def checked_object(body: bytes, schema: type[ModelT]) -> ModelT:
+    """Decode a JSON object with the fields of a schema.
+
+    Raises:
+        ProblemError: the body is not JSON, or holds too many values.
+        RejectedError: it is not an object, or names the fields that are wrong.
+    """
+    try:
+        return schema.model_validate(decode_object(body))
+    except ValidationError as error:
+        raise RejectedError(
+            [field_error_of(dict(each) | {"loc": each["loc"][:1]}) for each in error.errors(include_url=False)]
+        ) from None
 
 
 def identifier_in(fields: dict[str, Any], name: str) -> str:
