@@ -8,6 +8,7 @@ curl curl
 strace strace
 systemd systemd-analyze
 libeatmydata1 libeatmydata.so
+influxdb influxd
 nginx-light nginx
 prometheus promtool
 prometheus-alertmanager amtool

@@ -31,12 +31,14 @@ TOGETHER = {
 TOGETHER_BY_FILE = (
     "tests/api/test_cancel.py",
     "tests/api/test_influx.py",
+    "tests/api/test_influx_queries.py",
     "tests/cli/",
     "tests/decoding/",
     "tests/etl/test_clock_changes.py",
     "tests/etl/test_mqtt.py",
     "tests/faults/test_flipped.py",
     "tests/faults/test_refusals.py",
+    "tests/influxql/",
     "tests/threats/",
 )
 #: Where single tests take longest, the longest first (`--durations=50` tells). What begins last decides how long one

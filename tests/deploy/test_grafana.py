@@ -1,4 +1,6 @@
-"""The dashboards are whole, and every query of theirs is one that Prometheus understands."""
+"""The dashboards are whole, and every query of theirs is one that Prometheus understands. What the dashboard of
+readings asks is in `tests/api/test_influx_queries.py`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ def panels(path: Path) -> list[dict[str, Any]]:
 
 def test_there_is_a_dashboard_for_each_subject() -> None:
     titles = {dashboard(path)["title"] for path in DASHBOARDS}
-    assert titles == {"API performance", "Heart-rate pipeline", "Containers and host", "Database"}
+    assert titles == {"API performance", "Heart-rate pipeline", "Containers and host", "Database", "Readings"}
     assert len({dashboard(path)["uid"] for path in DASHBOARDS}) == len(DASHBOARDS)
 
 
@@ -39,7 +41,8 @@ def test_panels_stand_side_by_side(path: Path) -> None:
 
 @each_dashboard
 def test_every_panel_asks_the_source_that_is_provided(path: Path) -> None:
-    (source,) = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"]
+    name = "pulsebase.yml" if path.stem == "readings" else "prometheus.yml"
+    (source,) = yaml.safe_load((PROVISIONING / "datasources" / name).read_text())["datasources"]
     for panel in panels(path):
         assert panel["targets"], panel["title"]
         for asking in (panel, *panel["targets"]):

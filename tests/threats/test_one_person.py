@@ -23,6 +23,19 @@ SPAN = {"start": "2024-01-15", "end": "2024-01-16"}
 DAYS = {"start_date": "2024-01-15", "end_date": "2024-01-16"}
 
 
+#: Ways to name somebody in InfluxQL, and to name nobody, so that everybody is meant.
+STATEMENTS = """
+SHOW DATABASES; CREATE DATABASE WHO;
+SELECT mean(value) FROM heart_rate WHERE user_id = 'WHO';
+SELECT * FROM heart_rate WHERE user_id =~ /^(WHO|x)$/;
+SELECT value FROM heart_rate WHERE user_id =~ /WHO/ OR 1 = 1;
+SELECT count(value) FROM heart_rate GROUP BY user_id;
+SELECT m FROM (SELECT mean(value) AS m FROM /.*/ GROUP BY user_id) WHERE user_id != 'ann';
+SHOW TAG VALUES WITH KEY IN (user_id, device_id);
+SHOW TAG VALUES FROM heart_rate WITH KEY = device_id WHERE user_id = 'WHO'
+"""
+
+
 def vital_sign(user_id: str, **fields: Any) -> dict[str, Any]:
     return {name: value for name, value in reading(user_id).items() if name != "heart_rate"} | {"value": 97} | fields
 
@@ -70,8 +83,8 @@ ATTACKS: dict[str, Any] = {
         "params": {"db": "anything"},
         "content": f"heart_rate,user_id={who},device_id=d bpm=70 1705312800000000000".encode(),
     },
-    "GET /query": lambda who: {"params": {"q": f"SHOW DATABASES; CREATE DATABASE {who}"}},
-    "POST /query": lambda who: {"params": {"q": f"SHOW DATABASES; CREATE DATABASE {who}"}},
+    "GET /query": lambda who: {"params": {"q": STATEMENTS.replace("WHO", who)}},
+    "POST /query": lambda who: {"params": {"q": STATEMENTS.replace("WHO", who)}},
     "POST /imports": lambda who: {"params": {"name": "x", "user_id": who}, "content": lines("ann")},
     "GET /sources/{source}/authorize": lambda who: {"params": {"user_id": who}},
     "POST /sources/{source}/authorize": lambda who: {"json": {"user_id": who}},

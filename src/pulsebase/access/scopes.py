@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from pulsebase.access.keys import Scope
+from pulsebase.access.keys import SCOPES, Principal, Scope
 
-#: `open`: anybody may ask, without a key. `key`: any key will do. `owner`: only requests over the owner's socket.
-Need = Scope | Literal["open", "key", "owner"]
+#: `open`: anybody may ask, without a key. `key`: any key will do. `owner`: only requests over the owner's socket. Of
+#: two scopes either will do; the route looks then what is asked of it.
+Need = Scope | Literal["open", "key", "owner", "ingest or read"]
 
 #: By method and path template; a route counts once, with and without `/v1`.
 NEEDS: Mapping[str, Need] = {
@@ -42,8 +43,8 @@ NEEDS: Mapping[str, Need] = {
     "POST /write": "ingest",
     "POST /push/health-auto-export": "ingest",
     "POST /push/health-connect": "ingest",
-    "GET /query": "ingest",
-    "POST /query": "ingest",
+    "GET /query": "ingest or read",
+    "POST /query": "ingest or read",
     "POST /imports": "ingest",
     "GET /sources/{source}/authorize": "ingest",
     "POST /sources/{source}/authorize": "ingest",
@@ -112,6 +113,11 @@ NEEDS: Mapping[str, Need] = {
 def need_of(method: str, template: str) -> Need | None:
     """Return the scope that a route requires, by its template; None for a route that is not in the table."""
     return _NEEDS.get((method, template))
+
+
+def is_met(need: Need, principal: Principal) -> bool:
+    """Whether a principal has a scope that a route requires, which is neither open nor the owner's."""
+    return any(principal.holds(scope) for scope in SCOPES if scope in need.split(" or "))
 
 
 def is_open(path: str) -> bool:

@@ -33,6 +33,7 @@ from pulsebase.api.routes import (
     exports,
     imports,
     influx,
+    influx_queries,
     readings,
     series,
     service,
@@ -114,6 +115,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         include(app, router, in_schema=False)
     include(app, readings.list_router(services))
     include(app, influx.router(services))
+    include(app, influx_queries.router(services))
     include(app, admin.router(services), prefix="/v1")
     include(app, admin_transfer.router(services, people), prefix="/v1")
     include(app, sources.admin_router(services), prefix="/v1")

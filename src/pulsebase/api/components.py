@@ -26,6 +26,7 @@ from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
 from pulsebase.etl.transform.line_mapping import PRESETS, LineMapping
 from pulsebase.events.service import Webhooks
+from pulsebase.influxql.service import InfluxqlService
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.ingest.processor import ProcessorLimit
 from pulsebase.lifecycle.erasures import Erasures
@@ -130,6 +131,7 @@ class RequestServices:
         self.keys = AuthorizedKeys(built.access)
         self.audit = AuthorizedAudit(built.access.audit, built.other_workers)
         self.decoders, self.line_mappings = built.decoders, built.line_mappings
+        self.influxql = InfluxqlService(self.store, built.series.limits, built.line_mappings)
         self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded
         self.other_workers, self.is_demo = built.other_workers, built.is_demo
         self._access = built.access

@@ -17,7 +17,7 @@ from pulsebase import telemetry
 from pulsebase.access.caller import caller
 from pulsebase.access.keys import ANYBODY, NOBODY, OWNER, Principal
 from pulsebase.access.rate_limits import TokenBuckets
-from pulsebase.access.scopes import is_open, is_owners, need_of
+from pulsebase.access.scopes import is_met, is_open, is_owners, need_of
 from pulsebase.access.service import Access
 from pulsebase.api.border.influx_errors import INFLUX_2_WRITE, INFLUX_QUERY, INFLUX_WRITE
 from pulsebase.api.border.problems import ProblemError
@@ -120,7 +120,7 @@ def require_scope(method: str, template: str) -> None:
         return
     if need is None or need == "owner":
         raise _no_such_route()
-    if not principal.holds(need):
+    if not is_met(need, principal):
         telemetry.ACCESS_FAILURES.labels("scope").inc()
         raise ProblemError("missing-scope", f"the key has no scope {need}")
 

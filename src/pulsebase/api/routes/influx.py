@@ -1,17 +1,14 @@
 """What programs that write to InfluxDB 1 and 2 ask for: lines in, and what their clients ask before the first one.
 
-These routes exist only at the root, where such clients expect them.
+These routes exist only at the root, where such clients expect them. What such programs ask is in `influx_queries`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
-from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Annotated
-from urllib.parse import parse_qs
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -22,10 +19,9 @@ from pulsebase.api.border.influx_errors import INFLUX_WRITE, influx_members
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.border.request_shares import SharedRoute
 from pulsebase.api.codecs.answers import JSON
-from pulsebase.api.codecs.request_body import FIELDS_BYTES, read_body, read_sent, worked_out
+from pulsebase.api.codecs.request_body import read_sent, worked_out
 from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.influx import (
-    InfluxQueryParameters,
     InfluxWriteParameters,
     LineProtocolParameters,
     PingParameters,
@@ -35,7 +31,7 @@ from pulsebase.ingest.line_protocol import ReadLine, TooManyLinesError, own_line
 from pulsebase.ingest.processor import ProcessorTime, TooCostlyError
 from pulsebase.ingest.queue_items import Outcome
 from pulsebase.ingest.validate import wall_clock_us
-from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.errors import FieldError
 from pulsebase.model.metrics import METRICS
 
 _SOURCE = "line-protocol"
@@ -43,21 +39,13 @@ _SOURCE = "line-protocol"
 _SHOWN_ERRORS = 100
 #: The version by which clients tell the protocol that is spoken, and who speaks it.
 _VERSION = "1.8.10"
-_ABOUT = {"X-Influxdb-Version": _VERSION, "X-Influxdb-Build": "Pulsebase"}
+ABOUT = {"X-Influxdb-Version": _VERSION, "X-Influxdb-Build": "Pulsebase"}
 #: Units of times as InfluxDB 1 names them, where InfluxDB 2 has another name.
 _PRECISIONS = {"n": "ns", "u": "us"}
 
-_DATABASE = r'(?:"(?:[^"\\]|\\.)+"|\w+)'
-_CREATE_DATABASE = re.compile(rf"CREATE\s+DATABASE\s+{_DATABASE}(?:\s+WITH\s.+)?", re.IGNORECASE | re.DOTALL)
-_SHOW_DATABASES = re.compile(r"SHOW\s+DATABASES", re.IGNORECASE)
-_MOST_STATEMENTS = 100
-_NOT_ANSWERED = (
-    "is not answered here, where only SHOW DATABASES and CREATE DATABASE are; ask for readings at /v1/timeseries"
-)
-
 
 def router(services: RequestServices) -> APIRouter:
-    """Return `/ping`, `/write`, `/query` and `/api/v2/write`."""
+    """Return `/ping`, `/write` and `/api/v2/write`."""
     routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
     @routes.get(
@@ -69,8 +57,8 @@ def router(services: RequestServices) -> APIRouter:
     async def ping(parameters: Annotated[PingParameters, Query()]) -> Response:
         """Say that lines can be written here: 204, or the version as JSON if `verbose` is asked for."""
         if parameters.verbose is None or parameters.verbose.lower() in ("", "0", "false"):
-            return Response(status_code=204, headers=_ABOUT)
-        return Response(msgspec.json.encode({"version": _VERSION}), 200, _ABOUT, JSON)
+            return Response(status_code=204, headers=ABOUT)
+        return Response(msgspec.json.encode({"version": _VERSION}), 200, ABOUT, JSON)
 
     @routes.post("/write", status_code=204, response_model=None)
     async def write(request: Request, parameters: Annotated[InfluxWriteParameters, Query()]) -> Response:
@@ -89,22 +77,6 @@ def router(services: RequestServices) -> APIRouter:
         """
         return await _written(services, request, parameters.bucket, parameters.precision)
 
-    @routes.get("/query", response_model=None)
-    async def query(parameters: Annotated[InfluxQueryParameters, Query()]) -> Response:
-        """Answer what clients of InfluxDB 1 ask before they write: `SHOW DATABASES` lists the mappings that the caller
-        may use; `CREATE DATABASE` does nothing, since lines can be written to a database of any name.
-        """
-        return _answered(services, parameters.q)
-
-    @routes.post("/query", response_model=None)
-    async def query_in_form(request: Request, parameters: Annotated[InfluxQueryParameters, Query()]) -> Response:
-        """The same, with `q` in the address or in a form."""
-        asked = parameters.q
-        if asked is None:
-            body = await read_body(request, FIELDS_BYTES)
-            asked = _in_form(body)
-        return _answered(services, asked)
-
     return routes
 
 
@@ -122,7 +94,7 @@ async def _written(services: RequestServices, request: Request, database: str | 
 
 def _about(request: Request) -> dict[str, str]:
     """Return what clients of InfluxDB 1 are told with every answer."""
-    return _ABOUT if request.scope["path"] == INFLUX_WRITE else {}
+    return ABOUT if request.scope["path"] == INFLUX_WRITE else {}
 
 
 def _reader(services: RequestServices, database: str | None) -> ReadLine:
@@ -172,40 +144,3 @@ def _partial_write(request: Request, unread: list[FieldError], refused: list[Fie
 
 def _place_of(error: FieldError) -> int:
     return error.index or 0
-
-
-def _in_form(body: bytes) -> str | None:
-    """Return the field `q` of a form."""
-    try:
-        fields = parse_qs(body.decode(), max_num_fields=_MOST_STATEMENTS)
-    except ValueError:
-        raise ProblemError("malformed-body", "the body is no form") from None
-    return next(iter(fields.get("q", ())), None)
-
-
-def _answered(services: RequestServices, asked: str | None) -> Response:
-    """Answer statements.
-
-    Raises:
-        RejectedError: there are none, too many, or some that are not answered.
-    """
-    statements = list(filter(None, map(str.strip, (asked or "").split(";"))))
-    if not 1 <= len(statements) <= _MOST_STATEMENTS:
-        raise RejectedError.of("q", f"must have 1 to {_MOST_STATEMENTS} statements")
-    results = [{"statement_id": number} | _result(services, each) for number, each in enumerate(statements)]
-    return Response(msgspec.json.encode({"results": results}), headers=_ABOUT, media_type=JSON)
-
-
-def _result(services: RequestServices, statement: str) -> dict[str, object]:
-    if _CREATE_DATABASE.fullmatch(statement):
-        return {}
-    if _SHOW_DATABASES.fullmatch(statement):
-        return {"series": [{"name": "databases", "columns": ["name"], "values": [[name] for name in _names(services)]}]}
-    raise RejectedError.of("q", _NOT_ANSWERED)
-
-
-def _names(services: RequestServices) -> Iterable[str]:
-    """The databases that have a mapping, but for those of people out of the caller's reach."""
-    principal = caller().principal
-    mappings = services.line_mappings.items()
-    return [name for name, mapping in mappings if all(map(principal.reaches, mapping.people))]

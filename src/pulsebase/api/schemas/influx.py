@@ -37,14 +37,20 @@ class InfluxWriteParameters(Parameters):
 class InfluxQueryParameters(Parameters):
     """`GET` and `POST` `/query`, as clients of InfluxDB 1 call it."""
 
-    q: str | None = Field(None, max_length=65_536, description="Statements, separated by semicolons.")
-    db: _Ignored = None
+    q: str | None = Field(None, max_length=65_536, description="Statements of InfluxQL, separated by semicolons.")
+    db: str | None = Field(
+        None, max_length=256, description="Whose measurements are asked for: those of a mapping, or by default our own."
+    )
     rp: _Ignored = None
-    epoch: _Ignored = None
-    pretty: _Ignored = None
-    chunked: _Ignored = None
-    chunk_size: _Ignored = None
-    params: _Ignored = None
+    epoch: Literal["n", "ns", "u", "us", "µ", "ms", "s", "m", "h"] | None = Field(
+        None, description="The unit of times as numbers; by default they are texts."
+    )
+    pretty: bool = Field(False, description="Whether the JSON is spread over lines.")
+    chunked: bool = Field(False, description="Whether the answer comes as one JSON document for each chunk of rows.")
+    chunk_size: int = Field(10_000, ge=1, description="How many rows of a series a chunk has at most.")
+    params: str | None = Field(
+        None, max_length=65_536, description="A JSON object: what `$name` in the statements stands for."
+    )
     u: _User = None
     p: _Password = None
 

@@ -37,6 +37,12 @@ def device_id_of(name: str, fallback: str) -> str:
     return f"{(form or fallback)[: _LONGEST_ID - _DIGEST_DIGITS - 1]}.{digest}"
 
 
+def device_name_of(device_id: str, fallback: str) -> str | None:
+    """Return a name whose id `device_id_of` says is this one; None if only a digest of the name is known."""
+    names = (_spelled(device_id), device_id, "")
+    return next((name for name in names if device_id_of(name, fallback) == device_id), None)
+
+
 def _spelled(form: str) -> str:
     """Return the one name that has this readable form as its id."""
     if form == form.lower():

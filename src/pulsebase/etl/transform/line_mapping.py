@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from pulsebase.etl.transform.devices import LONGEST_NAME, device_id_of
+from pulsebase.etl.transform.devices import LONGEST_NAME, device_id_of, device_name_of
 from pulsebase.ingest.line_protocol import DEVICE_ID, Line, LineError, LineReading
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.identifiers import text_problem
@@ -32,6 +32,8 @@ class LineRule:
         metric: the metric; None has the field passed over.
         user_id: the person, where the line does not say it, or says it otherwise.
         device_id: the device, likewise.
+        asked_for: whether questions about the measurement find readings. Those of a metric cannot be told apart, so of
+            several measurements that have it some may be written but not asked for.
     """
 
     measurement: str = "*"
@@ -40,6 +42,7 @@ class LineRule:
     tags: Mapping[str, str] = field(default_factory=dict)
     user_id: str | None = None
     device_id: str | None = None
+    asked_for: bool = True
 
     def fits(self, line: Line) -> bool:
         """Whether a line has what the patterns say."""
@@ -84,6 +87,28 @@ class LineMapping:
             return found
 
         return read
+
+    def one_device(self, rule: LineRule) -> str | None:
+        """Return the device of all lines that a rule fits; None if their tags say it."""
+        return rule.device_id or (None if self.device_tag else self.device_id or DEVICE_ID)
+
+    def device_named(self, rule: LineRule, name: str) -> str | None:
+        """Return the device of lines that a rule fits and whose tag of the device is this; None if it fits none."""
+        if len(name) > LONGEST_NAME or not fnmatchcase(name, rule.tags.get(self.device_tag or "", "*")):
+            return None
+        return self._device(rule, Line("", {self.device_tag or "": name}, {}))
+
+    def name_of_device(self, rule: LineRule, device_id: str) -> str | None:
+        """Return what the tag of the device says in lines that a rule takes to be of this one; None if it is not known,
+        or there are no such lines.
+        """
+        pattern = rule.tags.get(self.device_tag or "", "*")
+        if rule.device_id is None:
+            name = device_name_of(device_id, self.device_id or DEVICE_ID)
+            names = [] if name is None else [pattern.replace("*", name), name]
+        else:
+            names = [pattern.replace("*", device_id)]
+        return next((each for each in names if self.device_named(rule, each) == device_id), None)
 
     def _readings(self, line: Line, only_person: str | None) -> list[LineReading]:
         fitting = [rule for rule in self.rules if rule.value_field in line.fields and rule.fits(line)]
@@ -138,7 +163,7 @@ PRESETS: Mapping[str, LineMapping] = {
     "garmin-grafana": LineMapping(
         (
             LineRule("HeartRateIntraday", "HeartRate", HEART_RATE.name),
-            LineRule("ActivityGPS", "HeartRate", HEART_RATE.name),
+            LineRule("ActivityGPS", "HeartRate", HEART_RATE.name, asked_for=False),
             LineRule("BreathingRateIntraday", "BreathingRate", RESPIRATORY_RATE.name),
             LineRule("HRV_Intraday", "hrvValue", HRV_RMSSD.name),
             LineRule("SleepIntraday", "spo2Reading", OXYGEN_SATURATION.name),
