@@ -12,7 +12,7 @@ from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.store import DuckdbStore
 from tests.faults.test_merge_kill import every_kill, truth_of
 from tests.stores.harness import Reading, batch_of
-from tests.support.victim import BASE_US, OPTIONS, Op, prepared, run_of
+from tests.support.victim import BASE_US, Op, prepared, run_of
 
 #: One part is new, one is for an hour that was settled long ago.
 NEW = run_of("ann", "strap", BASE_US + 52 * HOUR_US, 12, 8000)
@@ -49,26 +49,20 @@ def script() -> list[Op]:
     ]
 
 
-def only_what_came_first_is_undone_with_it(path: Path) -> None:
+def only_what_came_first_is_undone_with_it(store: DuckdbStore) -> None:
     """In whatever state the store was left."""
-    store = DuckdbStore(path, OPTIONS)
-    try:
-        numbers = [store.register_origin("import", name) for name in ("first", "second", "third")]
-        push = store.register_origin("push", "watch")
-        counts = store.origin_readings([*numbers, push])
-        before = store.stored()
-        assert counts == {
-            number: sum(origin == number for origin in before["origin"].to_pylist()) for number in [*numbers, push]
-        }
-        if counts[numbers[0]]:
-            assert counts[numbers[1]] <= 2  # what it corrected, at most
-        assert [store.delete_origin(number, 1000) for number in numbers] == [counts[number] for number in numbers]
-        store.merge()
-        left = [origin for origin in before["origin"].to_pylist() if origin not in numbers]
-        assert sorted(store.stored()["origin"].to_pylist()) == sorted(left)
-        assert store.check().problems == ()
-    finally:
-        store.close()
+    numbers = [store.register_origin("import", name) for name in ("first", "second", "third")]
+    push = store.register_origin("push", "watch")
+    counts = store.origin_readings([*numbers, push])
+    before = store.stored()["origin"].to_pylist()
+    assert counts == {number: before.count(number) for number in [*numbers, push]}
+    if counts[numbers[0]]:
+        assert counts[numbers[1]] <= 2  # what it corrected, at most
+    assert [store.delete_origin(number, 1000) for number in numbers] == [counts[number] for number in numbers]
+    store.merge()
+    left = [origin for origin in before if origin not in numbers]
+    assert sorted(store.stored()["origin"].to_pylist()) == sorted(left)
+    assert store.check().problems == ()
 
 
 @pytest.mark.parametrize(

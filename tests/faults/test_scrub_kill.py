@@ -10,7 +10,7 @@ from pulsebase.stores.duckdb.store import DuckdbStore
 from tests.faults.test_merge_kill import every_kill, truth_of
 from tests.faults.test_removal_kill import SECRET
 from tests.stores.harness import write
-from tests.support.victim import BASE_US, OPTIONS, Op, prepared, run_of
+from tests.support.victim import BASE_US, Op, prepared, run_of
 
 
 def script() -> list[Op]:
@@ -35,16 +35,12 @@ def test_a_kill_at_any_step_of_a_scrub_loses_nothing_and_the_next_one_finishes_i
         assert any(where.startswith(step) for where in met), f"no kill before {step}: {met}"
 
 
-def scrubbed_again(path: Path) -> None:
+def scrubbed_again(store: DuckdbStore) -> None:
     """After whatever kill."""
-    store = DuckdbStore(path, OPTIONS)
-    try:
-        before = store.stored()
-        store.scrub()
-        assert store.stored() == before
-        assert files_with(path.parent, SECRET) == []
-    finally:
-        store.close()
+    before = store.stored()
+    store.scrub()
+    assert store.stored() == before
+    assert files_with(store.parts.database.path.parent, SECRET) == []
 
 
 def files_with(folder: Path, *texts: str) -> list[str]:
