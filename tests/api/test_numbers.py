@@ -11,8 +11,8 @@ import pytest
 
 from tests.api.conftest import Api, reading
 
-NUMBERS = ["2147483648", "9223372036854775808", "18446744073709551616", "-1", "-9223372036854775809", "1" + "0" * 5000]
-NUMBERS += ["NaN", "1e400", "0x10", "words", "١٢", ""]
+WHOLE = ["2147483648", "9223372036854775808", "18446744073709551616", "-1", "-9223372036854775809", "1" + "0" * 5000]
+NUMBERS = [*WHOLE, "NaN", "1e400", "0x10", "words", "١٢", ""]
 #: What a route needs to get as far as the parameter in question.
 USUAL: Mapping[str, str] = {
     "user_id": "ann",
@@ -37,10 +37,12 @@ def operations(api: Api) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
 
 
 def test_no_number_in_a_parameter_is_a_fault(any_api: Api) -> None:
+    """Whatever the store; what is no whole number never gets as far as one, and is tried before the quickest."""
     any_api.store(reading())
     asked = 0
+    numbers = NUMBERS if any_api.parts.settings.store_url == "memory://" else WHOLE
     for method, template, parameters in operations(any_api):
-        for parameter, number in itertools.product(parameters, NUMBERS):
+        for parameter, number in itertools.product(parameters, numbers):
             if parameter["in"] not in ("path", "query") or (not number and parameter["in"] == "path"):
                 continue
             values = {each["name"]: USUAL.get(each["name"], "1") for each in parameters if each.get("required")}
@@ -52,12 +54,15 @@ def test_no_number_in_a_parameter_is_a_fault(any_api: Api) -> None:
             answer = any_api.request(method, path, params=values, follow_redirects=False)
             assert answer.status_code != 500, (method, template, parameter["name"], number[:20], answer.text)
             asked += 1
-    assert asked > 500
+    assert asked > 40 * len(numbers)
 
 
 HEADERS = ["Last-Event-ID", "If-None-Match", "If-Modified-Since", "Range", "Accept", "Accept-Encoding", "Content-Type"]
 HEADERS += ["Content-Encoding", "X-Forwarded-For", "Cookie", "Origin", "Sec-Fetch-Site", "Traceparent", "Authorization"]
 HEADERS += ["X-Request-ID", "If-Range"]
+#: How a number stands in those that say more.
+FORMS = {"Range": "bytes={}-", "If-Range": "bytes={}-", "Accept": "text/csv;q={}", "Content-Type": "text/csv;q={}"}
+FORMS |= {"Accept-Encoding": "gzip;q={}", "Content-Encoding": "gzip;q={}", "Traceparent": "00-{}-1-1"}
 
 
 @pytest.mark.parametrize("header", HEADERS)
@@ -72,7 +77,7 @@ def test_no_number_in_a_header_is_a_fault(api: Api, header: str) -> None:
         "/metrics",
     ]
     for path, number in itertools.product(paths, NUMBERS):
-        for value in (number, f"bytes={number}-", f"text/csv;q={number}", f"gzip;q={number}", f"00-{number}-1-1"):
+        for value in {number, FORMS.get(header, "{}").format(number)}:
             answer = api.get(path, headers={header.encode(): value.encode()})
             assert answer.status_code < 500, (path, header, value[:40], answer.text)
     for number in NUMBERS:

@@ -109,7 +109,7 @@ def test_whatever_is_asked_no_fault_and_shapes_as_documented(installed: Callable
         wrong = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
 
         @settings(
-            max_examples=60,
+            max_examples=25,
             deadline=None,
             derandomize=True,
             database=None,
