@@ -21,6 +21,7 @@ IN_PIECES = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 RUNTIME = .venv/.runtime
 DEV = .venv/.dev
 BENCH = .venv/.bench
+COMPILED = .venv/.compiled
 MODULES = client/node_modules/.stamp
 TIMESCALE = tests/support/timescale/node_modules/.stamp
 BROKER = tests/support/mqtt_broker/node_modules/.stamp
@@ -58,7 +59,7 @@ quick: $(DEV) ## While you work: style, types, layers, and the tests that catch 
 quick-tests: $(DEV)
 	@$(PY) -m pytest -n 2 -q $(QUICK) $(ARGS)
 
-ready: $(DEV) $(PAGE) $(TIMESCALE) $(BROKER) $(GENERATOR)
+ready: $(DEV) $(COMPILED) $(PAGE) $(TIMESCALE) $(BROKER) $(GENERATOR)
 	@:
 
 check: $(DEV) ## Style, types and the direction of dependencies
@@ -115,6 +116,12 @@ $(RUNTIME): .venv/.created requirements.lock pyproject.toml
 $(DEV): $(RUNTIME) requirements-dev.lock
 	@echo "Installing the locked development packages"
 	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Else each of the processes that share out the tests would do that at the same time, on their first day.
+$(COMPILED): $(DEV) | $(PAGE)
+	@echo "Compiling the tests"
+	@$(PY) -m pytest --collect-only -qq >.venv/.compiled.log || { cat .venv/.compiled.log >&2; exit 1; }
 	@touch $@
 
 $(BENCH): $(DEV) requirements-bench.lock
