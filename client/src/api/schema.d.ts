@@ -1122,6 +1122,84 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Webhooks
+         * @description List webhooks, the oldest first.
+         *
+         *     Scope: `admin`.
+         */
+        get: operations["list_webhooks"];
+        put?: never;
+        /**
+         * Create Webhook
+         * @description Make a webhook: from now on, events are sent to its URL, signed with its secret.
+         *
+         *     Scope: `admin`.
+         */
+        post: operations["create_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Webhook
+         * @description Show a webhook.
+         *
+         *     Scope: `admin`.
+         */
+        get: operations["show_webhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove Webhook
+         * @description Remove a webhook. What waits for it is not sent any more.
+         *
+         *     Scope: `admin`.
+         */
+        delete: operations["remove_webhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Deliveries
+         * @description List a webhook's deliveries, the newest first, in pages.
+         *
+         *     Scope: `admin`.
+         */
+        get: operations["list_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/metrics": {
         parameters: {
             query?: never;
@@ -1219,18 +1297,19 @@ export interface paths {
         };
         /**
          * Query
-         * @description Answer what clients of InfluxDB 1 ask before they write: `SHOW DATABASES` lists the mappings that the caller
-         *     may use; `CREATE DATABASE` does nothing, since lines can be written to a database of any name.
+         * @description Answer statements of InfluxQL as InfluxDB 1 does, as JSON or, by `Accept`, as CSV: `SELECT` and `SHOW`.
+         *     `CREATE DATABASE` does nothing, since lines can be written to a database of any name. Questions about readings
+         *     take the scope `read`.
          *
-         *     Scope: `ingest`.
+         *     Scope: `ingest or read`.
          */
         get: operations["influx_query"];
         put?: never;
         /**
          * Query In Form
-         * @description The same, with `q` in the address or in a form.
+         * @description The same, with parameters in the address or in a form.
          *
-         *     Scope: `ingest`.
+         *     Scope: `ingest or read`.
          */
         post: operations["influx_query_in_form"];
         delete?: never;
@@ -1421,6 +1500,19 @@ export interface components {
             url: string;
         };
         /**
+         * CreatedWebhook
+         * @description A new webhook, and its secret, which is not shown again.
+         */
+        CreatedWebhook: {
+            webhook_id: string;
+            url: string;
+            events: ("readings.stored" | "day.closed" | "import.finished" | "connection.failed")[];
+            user_ids: string[] | null;
+            created_at: string;
+            ended: string | null;
+            secret: string;
+        };
+        /**
          * Deleted
          * @description How many readings were deleted.
          */
@@ -1438,6 +1530,35 @@ export interface components {
             summaries?: number;
             annotations?: number;
             connections?: number;
+        };
+        /**
+         * DeliveryEntry
+         * @description An event that a webhook is told of. `event_id` is sent as `webhook-id`.
+         *
+         *     A delivery is `waiting` until it is `delivered`, or `dead` if it is given up. `status` is that of the last answer,
+         *     `problem` says what was wrong the last time. `next_attempt_at` is null once it has ended.
+         */
+        DeliveryEntry: {
+            id: number;
+            event_id: string;
+            type: string;
+            user_id: string | null;
+            noted_at: string;
+            /** @enum {string} */
+            state: "waiting" | "delivered" | "dead";
+            attempts: number;
+            next_attempt_at: string | null;
+            ended_at: string | null;
+            status: number | null;
+            problem: string | null;
+        };
+        /**
+         * DeliveryList
+         * @description A page of deliveries, the newest first.
+         */
+        DeliveryList: {
+            data: components["schemas"]["DeliveryEntry"][];
+            next_cursor: number | null;
         };
         /**
          * DeviceEntry
@@ -1867,6 +1988,13 @@ export interface components {
             removed_entries: number;
         };
         /**
+         * RemovedWebhook
+         * @description The webhook that was removed.
+         */
+        RemovedWebhook: {
+            webhook_id: string;
+        };
+        /**
          * RestingColumns
          * @description Columns of equal length, one entry a civil day that has readings or of which a source states something.
          *
@@ -2096,6 +2224,25 @@ export interface components {
             method: string[];
         };
         /**
+         * WebhookEntry
+         * @description A webhook. `ended` says why it is told of nothing any more; null while it is.
+         */
+        WebhookEntry: {
+            webhook_id: string;
+            url: string;
+            events: ("readings.stored" | "day.closed" | "import.finished" | "connection.failed")[];
+            user_ids: string[] | null;
+            created_at: string;
+            ended: string | null;
+        };
+        /**
+         * WebhookList
+         * @description Webhooks, the oldest first.
+         */
+        WebhookList: {
+            data: components["schemas"]["WebhookEntry"][];
+        };
+        /**
          * ZoneMinutes
          * @description Minutes in a heart-rate zone.
          */
@@ -2164,6 +2311,22 @@ export interface components {
              */
             time_zone?: string | null;
             user_id: string | number;
+        };
+        /**
+         * NewWebhook
+         * @description A webhook to be made.
+         */
+        NewWebhook: {
+            /**
+             * @description Where events are sent, by POST.
+             * @example https://example.org/in
+             */
+            url: string;
+            events: ("readings.stored" | "day.closed" | "import.finished" | "connection.failed")[];
+            /** @description Events about these people alone; without it, about everybody. */
+            user_ids?: string[] | null;
+            /** @description `whsec_` and 24 to 64 bytes in Base64. Without it, one is made. */
+            secret?: string | null;
         };
         /**
          * PersonFields
@@ -7055,6 +7218,339 @@ export interface operations {
             };
         };
     };
+    list_webhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookList"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedWebhook"];
+                };
+            };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEntry"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovedWebhook"];
+                };
+            };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_deliveries: {
+        parameters: {
+            query?: {
+                state?: "waiting" | "delivered" | "dead";
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: number;
+            };
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryList"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_metrics: {
         parameters: {
             query?: never;
@@ -7345,22 +7841,22 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Statements, separated by semicolons.
+                 * @description Statements of InfluxQL, separated by semicolons.
                  * @example SHOW DATABASES
                  */
                 q?: string;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                /** @description Whose measurements are asked for: those of a mapping, or by default our own. */
                 db?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
                 rp?: string;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                epoch?: string;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                pretty?: string;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                chunked?: string;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                chunk_size?: string;
+                /** @description The unit of times as numbers; by default they are texts. */
+                epoch?: "n" | "ns" | "u" | "us" | "µ" | "ms" | "s" | "m" | "h";
+                /** @description Whether the JSON is spread over lines. */
+                pretty?: boolean;
+                /** @description Whether the answer comes as one JSON document for each chunk of rows. */
+                chunked?: boolean;
+                /** @description How many rows of a series a chunk has at most. */
+                chunk_size?: number;
                 /** @description Ignored: the key says who asks. */
                 u?: string;
                 /** @description The key, for clients that cannot send headers. */
@@ -7379,6 +7875,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                    "application/csv": unknown;
                 };
             };
             /** @description The key or the address has sent, asked or holds more than it may; wait. */
@@ -7427,22 +7924,22 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Statements, separated by semicolons.
+                 * @description Statements of InfluxQL, separated by semicolons.
                  * @example SHOW DATABASES
                  */
                 q?: string;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                /** @description Whose measurements are asked for: those of a mapping, or by default our own. */
                 db?: string;
                 /** @description Ignored; accepted because clients of InfluxDB send it. */
                 rp?: string;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                epoch?: string;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                pretty?: string;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                chunked?: string;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                chunk_size?: string;
+                /** @description The unit of times as numbers; by default they are texts. */
+                epoch?: "n" | "ns" | "u" | "us" | "µ" | "ms" | "s" | "m" | "h";
+                /** @description Whether the JSON is spread over lines. */
+                pretty?: boolean;
+                /** @description Whether the answer comes as one JSON document for each chunk of rows. */
+                chunked?: boolean;
+                /** @description How many rows of a series a chunk has at most. */
+                chunk_size?: number;
                 /** @description Ignored: the key says who asks. */
                 u?: string;
                 /** @description The key, for clients that cannot send headers. */
@@ -7461,6 +7958,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                    "application/csv": unknown;
                 };
             };
             /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
