@@ -7840,6 +7840,7 @@ export interface operations {
     influx_query: {
         parameters: {
             query?: {
+<<<<<<< HEAD
                 /**
                  * @description Statements of InfluxQL, separated by semicolons.
                  * @example SHOW DATABASES
@@ -7851,12 +7852,27 @@ export interface operations {
                 rp?: string;
                 /** @description The unit of times as numbers; by default they are texts. */
                 epoch?: "n" | "ns" | "u" | "us" | "µ" | "ms" | "s" | "m" | "h";
+=======
+                /** @description Statements of InfluxQL, separated by semicolons. */
+                q?: string | null;
+                /** @description Whose measurements are asked for: those of a mapping, or by default our own. */
+                db?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                rp?: string | null;
+                /** @description The unit of times as numbers; by default they are texts. */
+                epoch?: ("n" | "ns" | "u" | "us" | "µ" | "ms" | "s" | "m" | "h") | null;
+>>>>>>> 94a4db1 (The client's types know the parameters of questions in InfluxQL)
                 /** @description Whether the JSON is spread over lines. */
                 pretty?: boolean;
                 /** @description Whether the answer comes as one JSON document for each chunk of rows. */
                 chunked?: boolean;
                 /** @description How many rows of a series a chunk has at most. */
                 chunk_size?: number;
+<<<<<<< HEAD
+=======
+                /** @description A JSON object: what `$name` in the statements stands for. */
+                params?: string | null;
+>>>>>>> 94a4db1 (The client's types know the parameters of questions in InfluxQL)
                 /** @description Ignored: the key says who asks. */
                 u?: string;
                 /** @description The key, for clients that cannot send headers. */
@@ -7876,6 +7892,7 @@ export interface operations {
                 content: {
                     "application/json": unknown;
                     "application/csv": unknown;
+<<<<<<< HEAD
                 };
             };
             /** @description The key or the address has sent, asked or holds more than it may; wait. */
@@ -7898,6 +7915,8 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+=======
+>>>>>>> 94a4db1 (The client's types know the parameters of questions in InfluxQL)
                 };
             };
             /** @description A problem (RFC 9457). */
@@ -7923,6 +7942,7 @@ export interface operations {
     influx_query_in_form: {
         parameters: {
             query?: {
+<<<<<<< HEAD
                 /**
                  * @description Statements of InfluxQL, separated by semicolons.
                  * @example SHOW DATABASES
@@ -7934,12 +7954,27 @@ export interface operations {
                 rp?: string;
                 /** @description The unit of times as numbers; by default they are texts. */
                 epoch?: "n" | "ns" | "u" | "us" | "µ" | "ms" | "s" | "m" | "h";
+=======
+                /** @description Statements of InfluxQL, separated by semicolons. */
+                q?: string | null;
+                /** @description Whose measurements are asked for: those of a mapping, or by default our own. */
+                db?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                rp?: string | null;
+                /** @description The unit of times as numbers; by default they are texts. */
+                epoch?: ("n" | "ns" | "u" | "us" | "µ" | "ms" | "s" | "m" | "h") | null;
+>>>>>>> 94a4db1 (The client's types know the parameters of questions in InfluxQL)
                 /** @description Whether the JSON is spread over lines. */
                 pretty?: boolean;
                 /** @description Whether the answer comes as one JSON document for each chunk of rows. */
                 chunked?: boolean;
                 /** @description How many rows of a series a chunk has at most. */
                 chunk_size?: number;
+<<<<<<< HEAD
+=======
+                /** @description A JSON object: what `$name` in the statements stands for. */
+                params?: string | null;
+>>>>>>> 94a4db1 (The client's types know the parameters of questions in InfluxQL)
                 /** @description Ignored: the key says who asks. */
                 u?: string;
                 /** @description The key, for clients that cannot send headers. */
