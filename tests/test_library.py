@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import pydoc
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -22,15 +21,12 @@ import pulsebase
 from pulsebase import Answer, Library, connect, open_store, query_top, query_users
 from pulsebase.access.access_file import AccessFile
 from pulsebase.access.service import KeyRequest, create_key
-from pulsebase.api.server.http_server import bound_socket
 from pulsebase.library.progress import progress
 from pulsebase.model.errors import RejectedError, StopError, TooManyRowsError, UnknownUserError
 from pulsebase.model.users import User
-from pulsebase.session import listening
-from pulsebase.settings import Settings
-from pulsebase.wiring import build
 from pulsebase.wiring_options import access_file
 from tests.stores.harness import Reading, at, write
+from tests.support.served import served
 
 TEN = at("2023-01-15T10:00:00")
 DAY = "2024-01-15"
@@ -58,15 +54,6 @@ def filled(library: Library) -> Library:
     one = {"user_id": "ann", "device_id": "ring", "metric": "spo2", "timestamp": "2024-01-15T02:00:00Z", "value": 96.5}
     assert library.write([one]).accepted == 1
     return library
-
-
-@contextlib.contextmanager
-def served(**settings: Any) -> Iterator[tuple[str, Settings]]:
-    """A server of this process, with a port."""
-    chosen = Settings(_env_file=None, port=0, **settings)
-    listener = bound_socket("127.0.0.1", 0)
-    with contextlib.closing(listener), build(chosen) as parts, listening(parts, listener):
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", chosen
 
 
 QUESTIONS: dict[str, Callable[[Library], Any]] = {
@@ -106,7 +93,7 @@ def test_the_same_questions_get_the_same_answers_from_a_store_and_over_http(tmp_
         filled(library)
         alone = {name: ask(library) for name, ask in QUESTIONS.items()}
         refused = {name: refusal(library, *each) for name, each in WRONG.items()}
-    with served(store_url=f"duckdb:///{path}") as (url, _), connect(url) as far, open_store(path) as beside:
+    with served(store_url=f"duckdb:///{path}") as url, connect(url) as far, open_store(path) as beside:
         for library in (far, beside):
             for name, ask in QUESTIONS.items():
                 assert ask(library) == alone[name], name
@@ -161,7 +148,7 @@ def test_refused_rows_are_named_and_the_others_stored() -> None:
 
 
 def test_more_readings_than_one_answer_may_have_come_in_parts(tmp_path: Path) -> None:
-    with served(store_url="memory://", max_rows=100) as (url, _), connect(url) as library:
+    with served(store_url="memory://", max_rows=100) as url, connect(url) as library:
         filled(library)
         found = library.readings("ann", NIGHT, NIGHT + timedelta(hours=3))
         assert found["timestamp"] == [NIGHT + timedelta(seconds=10 * n) for n in range(1080)]
@@ -173,7 +160,7 @@ def test_a_file_comes_in_and_a_person_goes_out_by_both_ways(tmp_path: Path) -> N
     folder = tmp_path / "files"
     folder.mkdir()
     (folder / "day.csv").write_text("Id,Time,Value\nann,2024-01-15 10:00:00,60\nann,2024-01-15 10:00:30,900\n")
-    with open_store("memory://") as near, served(store_url="memory://") as (url, _), connect(url) as far:
+    with open_store("memory://") as near, served(store_url="memory://") as url, connect(url) as far:
         for library in (near, far):
             done = library.import_file(folder / "day.csv", tz="UTC")
             assert (done.read, done.written, done.rejected) == (2, 1, 1)
@@ -195,7 +182,7 @@ def test_a_key_opens_what_it_may(tmp_path: Path) -> None:
     state = AccessFile(access_file(tmp_path))
     _, key = create_key(state, KeyRequest("study", ["read"], None, None))
     state.close()
-    with served(store_url=f"duckdb:///{tmp_path / 'pulse.duckdb'}", access="on", state_folder=tmp_path) as (url, _):
+    with served(store_url=f"duckdb:///{tmp_path / 'pulse.duckdb'}", access="on", state_folder=tmp_path) as url:
         (tmp_path / "key").write_text(key + "\n")
         with open_store(tmp_path / "pulse.duckdb") as owner, connect(url, key_file=tmp_path / "key") as library:
             filled(owner)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pulsebase.cli.openapi import openapi_text
-from tests.test_library import served
+from tests.support.served import served
 
 ROOT = Path(__file__).parents[2]
 GENERATOR = ROOT / ".venv" / "openapi-client" / "bin"
@@ -73,7 +73,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with served(store_url="memory://") as (url, _):
+    with served(store_url="memory://") as url:
         yield url
 
 

@@ -27,7 +27,7 @@ from pulsebase.assistants.server import assistants_server, http_server, run_http
 from pulsebase.library.opening import connect
 from pulsebase.model.errors import StopError
 from pulsebase.wiring_options import access_file
-from tests.test_library import served
+from tests.support.served import served
 
 TOOLS = {"people", "coverage", "series", "summary", "compare_periods", "top_hours", "hrv"}
 DAYS = {"user_id": "ann", "start": "2024-01-14", "end": "2024-01-16"}
@@ -156,7 +156,7 @@ def test_over_http_each_assistant_reads_with_its_own_key_and_is_in_the_trail(tmp
         name: create_key(state, KeyRequest(name, [scope], people, None))[1]
         for name, scope, people in (("ann-only", "read", ["ann"]), ("all", "admin", None))
     }
-    with served(store_url="memory://", access="on", state_folder=tmp_path) as (api, _):
+    with served(store_url="memory://", access="on", state_folder=tmp_path) as api:
         with connect(api, keys["all"]) as owner:
             for user_id in ("ann", "bob"):
                 owner.write([{"timestamp": "2024-01-15T10:00:00Z", "heart_rate": 60}], user_id=user_id, device_id="d")
