@@ -34,6 +34,7 @@ from pulsebase.events.event_file import EventFile
 from pulsebase.events.kinds import Event
 from pulsebase.events.sender import Sender
 from pulsebase.events.service import Webhooks
+from pulsebase.events.signal_service import Signals
 from pulsebase.events.webhooks import Reach
 from pulsebase.files.locks import FolderLocks
 from pulsebase.files.sealed import Seal, key_in, read_key
@@ -157,6 +158,7 @@ def build(
             shares=caller_shares(settings),
             newcomers=_newcomers(settings),
             webhooks=events.webhooks,
+            signals=Signals(events.courier.signals, events.courier, now_us),
             embedded=stored.capabilities.embedded,
             other_workers=other_workers,
             line_mappings=line_mappings(settings),

@@ -73,6 +73,10 @@ class Ground(NamedTuple):
         number: int = answer.json()["import_id"]
         return number
 
+    def signalled(self) -> str:
+        """A signal."""
+        return str(self.client.post("/v1/signals", json=SIGNAL).json()["signal_id"])
+
     def told(self) -> str:
         """A webhook."""
         return str(self.client.post("/v1/webhooks", json=WEBHOOK).json()["webhook_id"])
@@ -144,6 +148,7 @@ NOTE = {"start": "2024-01-15T10:00:00Z", "text": "x" * 2_000}
 EVER = TimeRange(0, MAX_US)
 #: Of an event that does not happen here.
 WEBHOOK = {"url": "http://127.0.0.1:1/", "events": ["connection.failed"]}
+SIGNAL = {"metric": "heart_rate", "above": 219, "for": "30d"}
 DAYS_OF_ALL = (date(1970, 1, 1), date(2199, 1, 1))
 
 
@@ -310,6 +315,8 @@ REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
     ),
     "DELETE /users/{user_id}/annotations/{annotation_id}": _annotation_to_remove,
     "DELETE /imports/{import_id}": lambda g: (f"/v1/imports/{g.imported()}", {}),
+    "POST /signals": lambda _: ("/v1/signals", {"json": SIGNAL}),
+    "DELETE /signals/{signal_id}": lambda g: (f"/v1/signals/{g.signalled()}", {}),
     "POST /webhooks": lambda _: ("/v1/webhooks", {"json": WEBHOOK}),
     "DELETE /webhooks/{webhook_id}": lambda g: (f"/v1/webhooks/{g.told()}", {}),
     "POST /admin/check": lambda _: ("/v1/admin/check", {}),

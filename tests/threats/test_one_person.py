@@ -123,6 +123,7 @@ ATTACKS: dict[str, Any] = {
     "POST /users/{user_id}/annotations": lambda _: {"json": NOTE},
     "PUT /users/{user_id}/annotations/{annotation_id}": lambda _: {"json": NOTE},
     "DELETE /users/{user_id}/annotations/{annotation_id}": lambda _: {},
+    "POST /signals": lambda who: {"json": {"metric": "heart_rate", "above": 100, "user_ids": [who]}},
     "POST /webhooks": lambda who: {
         "json": {"url": "https://192.0.2.1/", "events": ["readings.stored"], "user_ids": [who]}
     },
@@ -136,6 +137,7 @@ ELSEWHERE = {
     "GET /stream",  # see test_stream.py
     *("GET /webhooks", "GET /webhooks/{webhook_id}", "DELETE /webhooks/{webhook_id}"),  # see test_webhooks.py
     "GET /webhooks/{webhook_id}/deliveries",
+    *("GET /signals", "GET /signals/{signal_id}", "DELETE /signals/{signal_id}", "GET /signals/stream"),
 }
 
 

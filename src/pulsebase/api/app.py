@@ -37,6 +37,7 @@ from pulsebase.api.routes import (
     readings,
     series,
     service,
+    signals,
     sources,
     users,
     webhooks,
@@ -107,6 +108,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         sources.router(services),
         audit.router(services),
         access.router(services),
+        signals.router(services),
         webhooks.router(services),
     )
     for router in routers:
@@ -124,7 +126,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
     app.state.streams = built.streams
     app.state.shares = built.shares
     app.state.give_up = built.give_up
-    with_bodies = (readings, users, devices, annotation_routes, webhooks)
+    with_bodies = (readings, users, devices, annotation_routes, signals, webhooks)
     bodies = [model for routes in with_bodies for model in routes.BODY_SCHEMAS]
     app.openapi = cached(lambda: document_of(app, bodies, owners=False))  # type: ignore[method-assign]
     app.owner_openapi = cached(lambda: document_of(app, bodies, owners=True))

@@ -16,6 +16,7 @@ from pulsebase.authorization.erasures import AuthorizedErasures
 from pulsebase.authorization.imports import AuthorizedImports
 from pulsebase.authorization.ingestor import AuthorizedIngestor
 from pulsebase.authorization.keys import AuthorizedKeys
+from pulsebase.authorization.signals import AuthorizedSignals
 from pulsebase.authorization.store import AuthorizedStore
 from pulsebase.authorization.streams import AuthorizedStreams
 from pulsebase.authorization.sync import AuthorizedConnections, AuthorizedSync
@@ -26,6 +27,7 @@ from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
 from pulsebase.etl.transform.line_mapping import PRESETS, LineMapping
 from pulsebase.events.service import Webhooks
+from pulsebase.events.signal_service import Signals
 from pulsebase.influxql.service import InfluxqlService
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.ingest.processor import ProcessorLimit
@@ -95,6 +97,7 @@ class Components:
     shares: Shares
     newcomers: NewcomerShares
     webhooks: Webhooks
+    signals: Signals
     embedded: Embedded | None = None
     other_workers: OtherWorkers = field(default_factory=OtherWorkers)
     line_mappings: Mapping[str, LineMapping] = field(default_factory=lambda: PRESETS)
@@ -127,6 +130,7 @@ class RequestServices:
         self.sync = AuthorizedSync(built.sync)
         self.erasures = AuthorizedErasures(built.erasures, self.streams)
         self.webhooks = AuthorizedWebhooks(built.webhooks, built.store.unknown_users)
+        self.signals = AuthorizedSignals(built.signals, built.store.unknown_users, built.access)
         self.retention = built.retention
         self.keys = AuthorizedKeys(built.access)
         self.audit = AuthorizedAudit(built.access.audit, built.other_workers)

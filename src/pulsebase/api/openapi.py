@@ -53,6 +53,7 @@ _TAGS = {
     "sources": "Wearable clouds that people connect.",
     "access": "Who did what.",
     "webhooks": "Addresses that are told what happens.",
+    "signals": "Rules over what is stored, and whom they hold for now.",
     "admin": "The owner's, on the socket alone.",
 }
 _OF_INFLUX = ("/ping", "/write", "/api/v2/write", "/query")

@@ -16,6 +16,16 @@ class AuthorizedStreams:
     def __init__(self, inner: Subscriptions, access: Access) -> None:
         self._inner, self._access = inner, access
 
+    @property
+    def ending(self) -> bool:
+        """Whether streams end now, since the server stops."""
+        return self._inner.ending
+
+    @property
+    def heartbeat_s(self) -> float:
+        """How often a stream without events sends a heartbeat, in seconds."""
+        return self._inner.limits.heartbeat_s
+
     def tell_changed(self, user_id: str) -> None:
         """Tell who listens that what they have of a person has to be asked for again."""
         caller().require([user_id])

@@ -1,1 +1,1 @@
-"""What happens, told to whoever asked for it: webhooks."""
+"""What happens, told to whoever asked for it: webhooks, and signals, which are rules over what is stored."""

@@ -17,9 +17,12 @@ from itertools import pairwise
 from time import monotonic
 
 from pulsebase import telemetry
+from pulsebase.events.evaluator import Evaluator, SteadyClock
 from pulsebase.events.event_file import EventFile
 from pulsebase.events.kinds import FROM_COMMITS, Event, Stretch, day_closed, stored
 from pulsebase.events.sender import Sender, SendOutcome, signed
+from pulsebase.events.signal_table import SignalTable
+from pulsebase.events.signals import Signal
 from pulsebase.events.webhooks import Delivery, OpenDay, ReachOf, Told, Webhook, heard
 from pulsebase.files.locks import FolderLocks
 from pulsebase.model.errors import PulsebaseError
@@ -35,7 +38,7 @@ from pulsebase.model.timerange import (
     to_us,
     zone_or_utc,
 )
-from pulsebase.stores.contract import CommitNote, CommitNotes, Reader, SeriesQuery
+from pulsebase.stores.contract import CommitNote, CommitNotes, SeriesQuery, Store
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +80,7 @@ class Surroundings:
         now_us: the server's clock.
     """
 
-    reader: Reader
+    reader: Store
     notes: CommitNotes | None
     locks: FolderLocks
     reach_of: ReachOf
@@ -103,7 +106,14 @@ class Courier:
         self._trouble: dict[int, _Trouble] = {}
         self._pruned_at = self._measured_at = 0.0
         self._wanted: bool | None = None
+        self.signals = SignalTable(file)
+        self._evaluator = Evaluator(
+            self.signals, around.reader, around.reach_of, self._hearing, SteadyClock(around.now_us)
+        )
         self._thread = threading.Thread(target=self._run, name="pulsebase-webhooks", daemon=True)
+
+    def _hearing(self, events: Sequence[Event]) -> Sequence[Told]:
+        return self._heard(self._file.webhooks(), events) if events else ()
 
     def start(self) -> None:
         """Start the thread."""
@@ -135,10 +145,14 @@ class Courier:
         if self._around.notes is None:
             return
         with self._around.locks.held(_WANTED):
-            wanted = any(webhook.events & FROM_COMMITS for webhook in self._file.webhooks() if webhook.ended is None)
+            wanted = self._needs_notes(self._file.webhooks(), self.signals.all())
             if wanted or self._wanted is not False:
                 self._around.notes.want(wanted)
             self._wanted = wanted
+
+    @staticmethod
+    def _needs_notes(webhooks: Sequence[Webhook], signals: Sequence[Signal]) -> bool:
+        return bool(signals) or any(webhook.events & FROM_COMMITS for webhook in webhooks if webhook.ended is None)
 
     # --- in the thread ----------------------------------------------------------------------------------------------
 
@@ -171,16 +185,18 @@ class Courier:
 
     def _round(self) -> bool:
         """Do a piece of everything there is to do. Return whether there may be more at once."""
-        webhooks = self._file.webhooks()
-        wanted = any(webhook.events & FROM_COMMITS for webhook in webhooks if webhook.ended is None)
+        webhooks, signals = self._file.webhooks(), self.signals.all()
+        wanted = self._needs_notes(webhooks, signals)
         if wanted != self._wanted:
             self.want_notes()
         if monotonic() - self._measured_at > _MEASURED_EVERY_S:
             self._measured_at = monotonic()
             self._measure()
-        if not webhooks and not self._sending:
+        if not webhooks and not signals and not self._sending:
             return False
-        more = self._take_over(webhooks)
+        more = self._take_over(webhooks, for_signals=bool(signals))
+        if signals:
+            more = self._evaluator.round() or more
         more = self._close_days(webhooks) or more
         self._settle()
         self._send(webhooks)
@@ -191,7 +207,7 @@ class Courier:
 
     # --- what happened ---
 
-    def _take_over(self, webhooks: Sequence[Webhook]) -> bool:
+    def _take_over(self, webhooks: Sequence[Webhook], *, for_signals: bool) -> bool:
         notes = self._around.notes
         if notes is None or not self._wanted:
             return False
@@ -201,7 +217,7 @@ class Courier:
             now_us = self._around.now_us()
             told = self._heard(webhooks, _events_of(fresh))
             days = [day for note in fresh for day in self._days_of(webhooks, note, now_us)]
-            self._file.move(told, days, [note.number for note in fresh], now_us, self._sending)
+            self._file.move(told, days, fresh, now_us, self._sending, for_signals=for_signals)
         if found:
             numbers = [note.number for note in found]
             notes.drop(numbers)

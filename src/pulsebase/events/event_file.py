@@ -21,6 +21,7 @@ from pulsebase.files.sealed import Seal
 from pulsebase.model.errors import RetryLaterError, StopError
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import User, speaks_of
+from pulsebase.stores.contract import CommitNote
 
 _SCHEMA = """
 CREATE TABLE webhooks (
@@ -42,8 +43,26 @@ CREATE TABLE days (
     PRIMARY KEY (user_id, day)
 ) WITHOUT ROWID;
 """
+_SIGNALS = """
+CREATE TABLE signals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, signal_id TEXT NOT NULL UNIQUE, metric TEXT NOT NULL, rule TEXT NOT NULL,
+    threshold TEXT, for_us INTEGER NOT NULL, people TEXT, cohort TEXT, key INTEGER NOT NULL, created_us INTEGER NOT NULL
+);
+CREATE TABLE touched (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, user_id TEXT, metric TEXT, start_us INTEGER NOT NULL,
+    end_us INTEGER NOT NULL, signal INTEGER
+);
+CREATE TABLE episodes (
+    signal INTEGER NOT NULL, user_id TEXT NOT NULL, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,
+    is_open INTEGER NOT NULL, PRIMARY KEY (signal, user_id, start_us)
+) WITHOUT ROWID;
+CREATE TABLE signal_events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, signal INTEGER NOT NULL, user_id TEXT NOT NULL, type TEXT NOT NULL,
+    data BLOB NOT NULL, at_us INTEGER NOT NULL
+)
+"""
 #: The statements that bring a file from each version to the next.
-_STEPS = (_SCHEMA,)
+_STEPS = (_SCHEMA, _SIGNALS)
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON")
 _WEBHOOK = "number, webhook_id, url, events, people, key, created_us, ended"
 _DELIVERY = (
@@ -94,7 +113,7 @@ class EventFile:
         """Store a new webhook; return it with its number."""
         sealed = self.seal.seal(secret.encode(), _SEALED_FOR, webhook.webhook_id)
         people = None if webhook.people is None else json.dumps(sorted(webhook.people))
-        with self._changing() as connection:
+        with self.changing() as connection:
             number = connection.execute(
                 "INSERT INTO webhooks (webhook_id, url, secret, events, people, key, created_us) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -122,13 +141,13 @@ class EventFile:
 
     def remove_webhook(self, number: int) -> None:
         """Remove a webhook with its deliveries."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             connection.execute("DELETE FROM deliveries WHERE webhook = ?", (number,))
             connection.execute("DELETE FROM webhooks WHERE number = ?", (number,))
 
     def end_webhook(self, number: int, reason: str, now_us: int) -> None:
         """Tell a webhook nothing any more, and give up what waits for it."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             connection.execute("UPDATE webhooks SET ended = ? WHERE number = ?", (reason, number))
             connection.execute(
                 "UPDATE deliveries SET state = 'dead', problem = ?, done_us = ? "
@@ -140,27 +159,39 @@ class EventFile:
 
     def note(self, told: Iterable[Told], now_us: int) -> None:
         """Note events for the webhooks that are told of them."""
-        with self._changing() as connection:
-            self._add(connection, told, now_us, ())
+        with self.changing() as connection:
+            self.add_told(connection, told, now_us, ())
 
     def move(
         self,
         told: Iterable[Told],
         days: Iterable[OpenDay],
-        notes: Collection[int],
+        notes: Sequence[CommitNote],
         now_us: int,
         sending: Collection[int],
+        *,
+        for_signals: bool = False,
     ) -> None:
         """Take notes of commits over: the events that come of them, the days that they open, and which notes these are,
-        so that they are not taken over again. Deliveries that are being sent stay as they are (`sending`).
+        so that they are not taken over again. Deliveries that are being sent stay as they are (`sending`). With
+        `for_signals`, what changed is to be looked at for signals.
         """
-        with self._changing() as connection:
-            self._add(connection, told, now_us, sending)
+        with self.changing() as connection:
+            self.add_told(connection, told, now_us, sending)
             connection.executemany(
                 "INSERT OR IGNORE INTO days VALUES (?, ?, ?, ?, 0)",
                 [(day.user_id, day.day, day.time_zone, day.due_us) for day in days if not self.erased(day.user_id)],
             )
-            connection.executemany("INSERT OR IGNORE INTO moved VALUES (?)", [(number,) for number in notes])
+            if for_signals:
+                connection.executemany(
+                    "INSERT INTO touched (user_id, metric, start_us, end_us) VALUES (?, ?, ?, ?)",
+                    [
+                        (note.user_id, note.metric, note.range.start_us, note.range.end_us)
+                        for note in notes
+                        if note.user_id is None or not self.erased(note.user_id)
+                    ],
+                )
+            connection.executemany("INSERT OR IGNORE INTO moved VALUES (?)", [(note.number,) for note in notes])
 
     def moved(self) -> set[int]:
         """Return the notes that were taken over and may not be dropped yet."""
@@ -168,7 +199,7 @@ class EventFile:
 
     def forget_moved(self, notes: Collection[int]) -> None:
         """Say that these notes were dropped."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             connection.executemany("DELETE FROM moved WHERE number = ?", [(number,) for number in notes])
 
     def due(self, now_us: int, far_us: int, limit: int) -> Sequence[Delivery]:
@@ -226,9 +257,10 @@ class EventFile:
 
     def prune(self, before_us: int) -> None:
         """Remove what ended before this time, and all but the newest that ended of each webhook."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             connection.execute("DELETE FROM deliveries WHERE state <> 'waiting' AND done_us < ?", (before_us,))
             connection.execute("DELETE FROM days WHERE told = 1 AND due_us < ?", (before_us,))
+            connection.execute("DELETE FROM signal_events WHERE at_us < ?", (before_us,))
             for (number,) in connection.execute("SELECT number FROM webhooks").fetchall():
                 for state, kept in (("delivered", KEPT_DELIVERED), ("dead", KEPT_DEAD)):
                     connection.execute(
@@ -250,19 +282,20 @@ class EventFile:
 
     def close_day(self, day: OpenDay, told: Iterable[Told], now_us: int) -> None:
         """Note that a day was closed, and the events of it; it is not opened again."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             changed = connection.execute(
                 "UPDATE days SET told = 1 WHERE user_id = ? AND day = ? AND told = 0", (day.user_id, day.day)
             )
             if changed.rowcount:
-                self._add(connection, told, now_us, ())
+                self.add_told(connection, told, now_us, ())
 
     # --- erasure ---
 
     def people(self) -> Sequence[str]:
         """Return the ids of everybody who is named."""
         named = {user_id for (user_id,) in self._rows("SELECT user_id FROM deliveries WHERE user_id IS NOT NULL")}
-        named |= {user_id for (user_id,) in self._rows("SELECT user_id FROM days")}
+        for table in ("days", "episodes", "signal_events"):
+            named |= {user_id for (user_id,) in self._rows(f"SELECT DISTINCT user_id FROM {table}")}
         return sorted(named.union(*(webhook.people or () for webhook in self.webhooks())))
 
     def forget(self, person: User) -> None:
@@ -270,9 +303,14 @@ class EventFile:
         One that was about them alone is then about nobody, not about everybody.
         """
         webhooks = self.webhooks()
-        with self._changing() as connection:
-            for table in ("deliveries", "days"):
+        with self.changing() as connection:
+            for table in ("deliveries", "days", "touched", "episodes", "signal_events"):
                 connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (person.user_id,))
+            for number, people in connection.execute("SELECT number, people FROM signals").fetchall():
+                named = [] if people is None else json.loads(people)
+                if person.user_id in named:
+                    left = json.dumps([each for each in named if each != person.user_id])
+                    connection.execute("UPDATE signals SET people = ? WHERE number = ?", (left, number))
             for webhook in webhooks:
                 if speaks_of(webhook.url, person):
                     connection.execute("DELETE FROM deliveries WHERE webhook = ?", (webhook.number,))
@@ -287,7 +325,7 @@ class EventFile:
         Raises:
             RetryLaterError: another process uses the file now.
         """
-        with self._asking() as connection:
+        with self.asking() as connection:
             (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
             raise RetryLaterError("what is kept of webhooks is in use", _PAUSE_S)
@@ -299,7 +337,10 @@ class EventFile:
 
     # --- inside ---
 
-    def _add(self, connection: sqlite3.Connection, told: Iterable[Told], now_us: int, sending: Collection[int]) -> None:
+    def add_told(
+        self, connection: sqlite3.Connection, told: Iterable[Told], now_us: int, sending: Collection[int]
+    ) -> None:
+        """Note events for the webhooks that are told of them, in the transaction of the caller."""
         room: dict[int, int] = {}
         for each in told:
             user_id = each.event.user_id
@@ -330,17 +371,19 @@ class EventFile:
                 )
 
     def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._asking() as connection:
+        with self.asking() as connection:
             return connection.execute(statement, values).fetchall()
 
     def _change(self, statement: str, *values: Any) -> None:
-        with self._changing() as connection:
+        with self.changing() as connection:
             connection.execute(statement, values)
 
-    def _changing(self) -> AbstractContextManager[sqlite3.Connection]:
+    def changing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Run a block as a transaction, see `files.sqlite.changing`."""
         return sqlite_file.changing(self._connection, self._lock, self.path)
 
-    def _asking(self) -> AbstractContextManager[sqlite3.Connection]:
+    def asking(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Run queries in a block, see `files.sqlite.asking`."""
         return sqlite_file.asking(self._connection, self._lock, self.path)
 
     def _migrate(self, connection: sqlite3.Connection) -> None:

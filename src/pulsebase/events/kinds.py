@@ -10,7 +10,9 @@ import msgspec
 
 from pulsebase.model.timerange import TimeRange, format_us
 
-EventType = Literal["readings.stored", "day.closed", "import.finished", "connection.failed"]
+EventType = Literal[
+    "readings.stored", "day.closed", "signal.raised", "signal.cleared", "import.finished", "connection.failed"
+]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 #: Events that come from what commits changed, and need it to be noted.
 FROM_COMMITS: frozenset[EventType] = frozenset({"readings.stored", "day.closed"})

@@ -35,6 +35,7 @@ _TAKES: Mapping[str, Resource | None] = {
     "POST /imports": "uploads",
     "GET /users/{user_id}/export": "exports",
     "GET /stream": "streams",
+    "GET /signals/stream": "streams",
 }
 #: Answers are sent in pieces this large, so that the connection does not buffer an untaken answer that no share counts.
 _PIECE_BYTES = 256 << 10

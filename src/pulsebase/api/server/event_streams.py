@@ -28,12 +28,12 @@ EVENT_STREAM = "text/event-stream"
 STEP_S = 0.1
 #: A client that takes nothing for this long is dropped.
 STALL_S = 20.0
-_HEADERS = (
+HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
 )
-_HEARTBEAT = b": still here\n\n"
+HEARTBEAT = b": still here\n\n"
 
 
 class EventStream(Response):
@@ -56,7 +56,7 @@ class EventStream(Response):
             hello = {"resumed": place is not None, "missing": sorted({*missing, *self._unknown})}
             place = self._commit_log.place if place is None else place
             scope["pulsebase.lasting"] = True
-            await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+            await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
             leaving = asyncio.ensure_future(gone(receive))
             try:
                 await self._tell(send, "hello", hello, place)
@@ -85,7 +85,7 @@ class EventStream(Response):
                 return True
             await asyncio.sleep(STEP_S)
             if not await listener.woken(leaving, self._streams.limits.heartbeat_s):
-                await self._send(send, _HEARTBEAT)
+                await self._send(send, HEARTBEAT)
         return False
 
     async def _tell(self, send: Send, kind: str, data: dict[str, Any], place: int | None = None) -> None:
