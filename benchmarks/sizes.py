@@ -99,11 +99,11 @@ SHORT = Sizes(
     dashboard_live_readings=1,
     dashboard_strokes=1,
     disk_readings=10_000,
-    takeout_readings=20_000,
+    takeout_readings=5_000,
     apple_records=2_000,
-    fit_records=20_000,
+    fit_records=5_000,
     vendor_readings=2_000,
-    exported_readings=20_000,
+    exported_readings=5_000,
     merge_wait_s=0.25,  # what is due after twenty seconds no test waits for
     verify=True,
 )
