@@ -167,12 +167,17 @@ class ClickHouse:
             StopError: one is not what it has to be, or the cluster is not one that this store is made for.
             StoreUnavailableError: none can be reached.
         """
-        self._require = require
-        away = self._look()
-        if not self._ready:
-            raise UnreachableError("no server of the cluster can be reached", 5)
-        if not away:
-            self.shards()
+        before = self._require, self._slots, self._ready, self._by_shard, self._all_shards
+        self._require, self._slots, self._ready, self._by_shard, self._all_shards = require, [], {}, {}, None
+        try:
+            away = self._look()
+            if not self._ready:
+                raise UnreachableError("no server of the cluster can be reached", 5)
+            if not away:
+                self.shards()
+        except BaseException:
+            self._require, self._slots, self._ready, self._by_shard, self._all_shards = before
+            raise
         for server in away:
             logger.warning(
                 "the server %s of the cluster cannot be reached; its people are answered once it can", server
