@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -9,7 +10,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from tests.support.clickhouse.cluster import CLUSTER, Cluster, two_shards
+from tests.support.clickhouse.cluster import CLUSTER, GIVEN_URL, Cluster, two_shards
+from tests.support.needs import need
 
 COLUMNS = (
     "person UInt64, n Int64, name String, note Nullable(String), marks Array(Tuple(UInt8, String)), at DateTime64(6)"
@@ -24,6 +26,7 @@ WHOLE = {"distributed_group_by_no_merge": 1, "optimize_skip_unused_shards": 1}
 
 @pytest.fixture
 def cluster() -> Cluster:
+    need(GIVEN_URL not in os.environ, "the cluster of the tests, which it is about")
     return two_shards()
 
 

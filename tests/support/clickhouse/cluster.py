@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import shutil
 import socket
 import subprocess
@@ -14,14 +15,18 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
+from pulsebase.stores.clickhouse.address import Address
 from tests.support.needs import need
 
 #: What the cluster is called in the configuration of its servers.
 CLUSTER = "pulsebase_test"
+#: Names a cluster of two full servers, `clickhouse://user:password@host:8123,host:8123/default?cluster=name`.
+GIVEN_URL = "PULSEBASE_TEST_CLICKHOUSE_URL"
 _ROOT = Path(__file__).parents[3]
 _SHARD = (
     "<shard><internal_replication>true</internal_replication><replica><host>127.0.0.1</host>"
@@ -155,9 +160,88 @@ def _config(native_port: int, shards: str, backups: Path) -> str:
     )
 
 
+class GivenShard(Shard):
+    """A server that somebody else runs. Tests that kill servers, or look into them, are skipped."""
+
+    def __init__(self, address: Address, host: str, port: int) -> None:
+        self.http_port = port
+        self._address, self._host = address, host
+
+    def client(self, **named: Any) -> Client:
+        """A client of this server."""
+        return clickhouse_connect.get_client(
+            host=self._host,
+            port=self.http_port,
+            username=self._address.user,
+            password=self._address.password,
+            secure=self._address.encrypted,
+            compress=False,
+            autogenerate_session_id=False,
+            send_receive_timeout=60,
+            **named,
+        )
+
+    def begin(self) -> None:
+        """Nothing that a test may do."""
+        need(False, "a cluster of its own, whose servers it may kill")
+
+    def wait_ready(self) -> None:
+        """Nothing that a test may do."""
+        self.begin()
+
+    def kill(self) -> None:
+        """Nothing that a test may do."""
+        self.begin()
+
+    def pid(self) -> int:
+        """Nothing that a test may know."""
+        self.begin()
+        return 0
+
+    def asked(self) -> list[str]:
+        """Nothing that a test may know."""
+        self.begin()
+        return []
+
+
+class GivenCluster(Cluster):
+    """A cluster of two shards that somebody else runs, in which tests make databases, and drop them in the end."""
+
+    def __init__(self, url: str) -> None:
+        self._address = Address.of(url)
+        self.shards = [GivenShard(self._address, *host) for host in self._address.hosts]
+        assert len(self.shards) == 2, "the tests place people on two shards"
+
+    def new_database(self) -> str:
+        """The name of a new, empty database on every server."""
+        name = super().new_database()
+        atexit.register(self._drop, name)
+        return name
+
+    def url_of(self, database: str) -> str:
+        """The URL that names every server of the cluster, and a database."""
+        address = self._address
+        credentials = ":".join(quote(text, safe="") for text in (address.user, address.password))
+        hosts = ",".join(f"{host}:{port}" for host, port in address.hosts)
+        scheme = "clickhouses" if address.encrypted else "clickhouse"
+        return f"{scheme}://{credentials}@{hosts}/{database}?cluster={address.cluster}"
+
+    def stop(self) -> None:
+        """Leave it to whoever runs it."""
+
+    def _drop(self, name: str) -> None:
+        for shard in self.shards:
+            with shard.client() as client:
+                client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
+
+
 @functools.cache
 def two_shards() -> Cluster:
-    """The cluster that tests of one process share; whoever kills a shard starts it again."""
+    """The cluster that tests of one process share, the one that `PULSEBASE_TEST_CLICKHOUSE_URL` names if it does;
+    whoever kills a shard starts it again.
+    """
+    if given := os.environ.get(GIVEN_URL):
+        return GivenCluster(given)
     folder = tempfile.mkdtemp(prefix="pulsebase-clickhouse-")
     cluster = Cluster(Path(folder), 2)
     atexit.register(shutil.rmtree, folder)
