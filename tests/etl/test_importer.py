@@ -857,3 +857,14 @@ def test_a_reading_in_both_generations_of_a_takeout_is_stored_once(desk: Desk, t
         ]
         assert sorted(stored, key=str) == sorted([*mine, *_PHONE], key=str)
     assert written == 0  # by the second time
+
+
+def test_a_list_of_readings_in_json_is_read_up_to_its_damage(desk: Desk) -> None:
+    good = '{"timestamp": "2024-01-15T10:00:0%dZ", "user_id": "bo", "device_id": "d", "heart_rate": %s}'
+    whole = f"[{good % (0, 60)},\n {good % (1, 500)}, {good % (2, 62)}]"
+    result = desk.bring_one(whole.encode())
+    assert (result.kind, result.read, result.written, result.problem) == ("JSON export", 3, 2, None)
+    assert desk.rows == [("bo", "d", _TEN, 60, None), ("bo", "d", _TEN + 2, 62, None)]
+    assert desk.reasons == [(2, "heart_rate", "out of range 30–220")]
+    cut = desk.bring_one(whole[:-20].encode())
+    assert (cut.read, cut.problem) == (2, "the file is cut short or damaged behind record 2")

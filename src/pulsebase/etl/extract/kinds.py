@@ -56,6 +56,7 @@ RESEARCH_CSV = Kind("research CSV", "line", True, research_csv.research_csv)
 #: Any other CSV file. What is read of it is found out for each.
 ANY_CSV = "CSV"
 OWN_CSV = Kind("CSV export", "reading", True, own_export.csv)
+OWN_JSON = Kind("JSON export", "reading", True, own_export.json_list)
 OWN_NDJSON = Kind("NDJSON export", "reading", True, own_export.ndjson)
 PARQUET = Kind("Parquet", "row", True, tables.parquet)
 ARROW = Kind("Arrow", "row", True, tables.arrow)
@@ -217,6 +218,8 @@ def _of_record(text: bytes) -> Kind | None:
         record, _ = json.JSONDecoder().raw_decode(text[1:].lstrip().decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
+    if isinstance(record, dict) and {field.decode() for field in _OWN_FIELDS} <= record.keys():
+        return OWN_JSON if record.keys() & {"heart_rate", "value"} else None
     value = record.get("value") if isinstance(record, dict) and "dateTime" in record else None
     return (
         next((kind for field, kind in _OF_VALUE.items() if field in value), None) if isinstance(value, dict) else None

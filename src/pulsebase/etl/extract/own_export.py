@@ -12,7 +12,8 @@ from functools import partial
 
 import numpy as np
 
-from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, PassedOver, RecordBlock, Stream
+from pulsebase.etl.extract.json_objects import objects_in
+from pulsebase.etl.extract.parts import Damage, EndOfImportError, FileOwner, Part, PassedOver, RecordBlock, Stream
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest.blocks import Block, ChooseFields, MalformedError, file_fields
 from pulsebase.ingest.csv_lines import csv_blocks
@@ -30,6 +31,11 @@ _BOM = b"\xef\xbb\xbf"
 def ndjson(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """A reading a line; positions count readings from 1."""
     return counted_from_one(ndjson_blocks(_WithoutMark(stream), fields_for(owner)), owner)
+
+
+def json_list(stream: Stream, owner: FileOwner) -> Iterator[Part]:
+    """A list of readings, as a batch over HTTP has them; positions count readings from 1."""
+    return counted_from_one(ndjson_blocks(_ListAsLines(stream), fields_for(owner)), owner)
 
 
 def csv(stream: Stream, owner: FileOwner) -> Iterator[Part]:
@@ -65,6 +71,29 @@ def records(kind: Kind, stream: Stream, owner: FileOwner) -> Iterator[Part]:
             parsed = parse_records(kind, some, number + at, today)
             yield RecordBlock(parsed.records, parsed.places, parsed.errors, len(some))
         number += len(lines)
+
+
+class _ListAsLines:
+    """A list of JSON objects as lines of such."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._damage = Damage()
+        self._objects = self._damage.before(objects_in(stream))
+        self._left = b""
+
+    def read(self, size: int, /) -> bytes:
+        parts, have = [self._left], len(self._left)
+        while have < size:
+            found = next(self._objects, None)
+            if found is None:
+                break
+            parts.append(json.dumps(found[1]).encode() + b"\n")
+            have += len(parts[-1])
+        data = b"".join(parts)
+        if not data:
+            self._damage.tell()
+        self._left = data[size:]
+        return data[:size]
 
 
 class _WithoutMark:
