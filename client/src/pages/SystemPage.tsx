@@ -183,6 +183,14 @@ function StoreCard({ samples }: { samples: Samples }) {
   );
 }
 
+/** How connections are, in words. */
+const STATES: Record<string, string> = {
+  ok: "working",
+  new: "not brought yet",
+  waiting: "waiting to try again",
+  "needs-person": "to be connected again",
+};
+
 function FreshnessCard({ samples }: { samples: Samples }) {
   const sources = samples.get("pulsebase_etl_freshness_seconds") ?? [];
   const connections = samples.get("pulsebase_etl_connections") ?? [];
@@ -197,7 +205,10 @@ function FreshnessCard({ samples }: { samples: Samples }) {
               <p className="faint">
                 {connections
                   .filter((one) => one.labels.source === labels.source && one.value > 0)
-                  .map((one) => `${countLabel(one.value)} ${one.labels.state}`)
+                  .map(
+                    (one) =>
+                      `${countLabel(one.value)} ${STATES[one.labels.state ?? ""] ?? one.labels.state}`,
+                  )
                   .join(", ")}
               </p>
             </div>

@@ -6,6 +6,7 @@ import { ImportSummary } from "../../components/ImportSummary";
 import { countLabel } from "../../figures/words";
 import { useTick } from "../../live/useTick";
 import { goToSearch, useSearch } from "../../state/navigation";
+import { sourceName } from "../../state/sources";
 import { useAnswer } from "../../state/useAnswer";
 import { Moment } from "./Moment";
 
@@ -25,6 +26,12 @@ const STATES: Record<Import["status"], { label: string; tone: string }> = {
 /** The server tells imports of equal names apart by when they came, which stands beside it here. */
 function fileName(name: string): string {
   return name.replace(/ \d{4}-\d\d-\d\dT[\d:.]+Z$/, "");
+}
+
+/** What a connection has brought is named by its source and person. */
+function connectionName(name: string): string {
+  const [source = "", ...person] = name.split("/");
+  return `${sourceName(source)} of ${person.join("/")}`;
 }
 
 function isUnderWay(one: Import): boolean {
@@ -79,21 +86,34 @@ export function ImportsCard() {
 function ImportRow({ one, now }: { one: Import; now: number }) {
   const [open, setOpen] = useState(false);
   const { label, tone } = STATES[one.status];
-  const ours = one.kind === "import";
+  const about = (
+    <>
+      <span className="faint">
+        {countLabel(one.readings)} {one.readings === 1 ? "reading" : "readings"} stored now
+      </span>
+      <span className="faint">
+        <Moment at={Date.parse(one.received_at)} now={now} />
+      </span>
+    </>
+  );
+  if (one.kind === "sync") {
+    return (
+      <div className="import-row connection-row">
+        <span className="import-name">{connectionName(one.name)}</span>
+        <span className="badge badge-plain">Connection</span>
+        {about}
+      </div>
+    );
+  }
   return (
     <details
       className="import-row"
       onToggle={(event) => setOpen((event.target as HTMLDetailsElement).open)}
     >
       <summary>
-        <span className="import-name">{ours ? fileName(one.name) : one.name}</span>
-        <span className={`badge badge-${tone}`}>{ours ? label : "Connection"}</span>
-        <span className="faint">
-          {countLabel(one.readings)} {one.readings === 1 ? "reading" : "readings"} stored now
-        </span>
-        <span className="faint">
-          <Moment at={Date.parse(one.received_at)} now={now} />
-        </span>
+        <span className="import-name">{fileName(one.name)}</span>
+        <span className={`badge badge-${tone}`}>{label}</span>
+        {about}
       </summary>
       {(open || isUnderWay(one)) && <Course one={one} now={now} />}
     </details>
@@ -113,7 +133,9 @@ function Course({ one, now }: { one: Import; now: number }) {
     <Answered
       of={answer}
       empty={({ course }) =>
-        course ? null : "What became of its files is known until the server is started again."
+        course
+          ? null
+          : "How it went is told until the server is started again, and this one is from before."
       }
     >
       {({ course }) =>

@@ -81,7 +81,7 @@ function PersonRow({ user }: { user: User }) {
         <span className="import-name">
           {user.name ?? user.user_id} {user.name && <span className="faint">{user.user_id}</span>}
         </span>
-        <span className="faint">{readings} of heart rate</span>
+        <span className="faint">{readings}</span>
         <span className="faint">{daysLabel(user.first_reading, user.last_reading)}</span>
       </summary>
       {open && <ByMetric user={user} />}
