@@ -239,7 +239,7 @@ def test_the_system_page_says_how_the_server_is(visit: Opener) -> None:
     expect(runs.get_by_text("done").first).to_be_visible()
     stored = seen.page.get_by_role("region", name="Stored by person and metric")
     stored.locator("summary").first.click()
-    expect(stored.get_by_role("rowheader").first).to_contain_text("Heart rate")
+    expect(stored.get_by_role("rowheader", name="Heart rate, bpm")).to_be_visible()
     for _ in range(2):
         with seen.page.expect_response("**/metrics"):
             seen.page.clock.fast_forward(SYSTEM_LOOK_MS)
