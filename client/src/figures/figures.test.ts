@@ -171,9 +171,9 @@ describe("a small chart", () => {
   const span = { start: 0, end: 10 * MINUTE };
   it("breaks where readings are missing and dots what stands alone", () => {
     expect(sparkOf(line([0, 1, 5], [60, 70, 80]), span, 100, 20)?.path).toBe(
-      "M5.0 19.0L15.0 10.0M55.0 1.0h0",
+      "M5.0 19.0L15.0 10.0M55.0 1.0m0 -2.5v5",
     );
-    expect(sparkOf(line([0]), span, 100, 20)?.path).toBe("M5.0 10.0h0");
+    expect(sparkOf(line([0]), span, 100, 20)?.path).toBe("M5.0 10.0m0 -2.5v5");
     expect(sparkOf(line([]), span, 100, 20)).toBeNull();
   });
 });

@@ -2,6 +2,9 @@
 import type { Span } from "../time/range";
 import { breaksAfter, type Line, xOf } from "./line";
 
+/** How high a point stands that is alone. */
+const ALONE = 5;
+
 export interface Spark {
   path: string;
   low: number;
@@ -29,8 +32,8 @@ export function sparkOf(
   line.value.forEach((value, i) => {
     path += `${pen}${across(xOf(line, i)).toFixed(1)} ${down(value).toFixed(1)}`;
     const breaks = breaksAfter(line, i);
-    // A point between two breaks is a stroke of no length, which round ends show as a dot.
-    if (pen === "M" && breaks) path += "h0";
+    // A point between two breaks is a short upright stroke, so that it can be seen.
+    if (pen === "M" && breaks) path += `m0 ${-ALONE / 2}v${ALONE}`;
     pen = breaks ? "M" : "L";
   });
   return { path, low, high };

@@ -186,9 +186,7 @@ function Members({ asked, rows, order, subject, linkOf }: MembersProps) {
     <>
       <div className="cohort-tools">
         <a className="button" href={addressOf("compare", linkOf(compared))} onClick={onFollow}>
-          {chosen.length > 0 || rows.length <= MAX_PEOPLE
-            ? `Compare these ${compared.length.toLocaleString(LOCALE)}`
-            : `Compare the first ${MAX_PEOPLE}`}
+          {compareLabel(compared.length, chosen.length > 0 || rows.length <= MAX_PEOPLE)}
         </a>
         <button
           type="button"
@@ -254,6 +252,11 @@ function Members({ asked, rows, order, subject, linkOf }: MembersProps) {
       )}
     </>
   );
+}
+
+function compareLabel(count: number, all: boolean): string {
+  if (count === 1) return "Show on the chart";
+  return all ? `Compare these ${count}` : `Compare the first ${count}`;
 }
 
 /** The head of a column, which sorts by it: words upwards first, numbers downwards. */
