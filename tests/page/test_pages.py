@@ -151,7 +151,7 @@ def test_a_cohort_is_built_and_leads_to_its_people(visit_crowd: Opener, crowd: s
     expect(listed.get_by_role("row")).to_have_count(26)
     seen.page.get_by_role("button", name="Show more").click()
     expect(listed.get_by_role("row")).to_have_count(31)  # the head, and everybody with readings
-    ages = listed.get_by_role("columnheader", name="Age")
+    ages = listed.get_by_role("columnheader", name="Age", exact=True)
     ages.get_by_role("button").click()
     expect(seen.page).to_have_url(re.compile("&sort=-age$"))
     expect(ages).to_have_attribute("aria-sort", "descending")
@@ -263,7 +263,7 @@ def test_nothing_serious_stands_in_anybodys_way(visit: Opener, name: str) -> Non
     ready = {
         "Compare": ".status",
         "Person": ".zone-bars",
-        "Cohort": ".spark",
+        "Cohort": "table.cohort",
         "Live": ".live-value",
         "Add data": ".drop-zone",
     }

@@ -71,11 +71,11 @@ def test_the_table_fits_a_phone_and_stands_in_nobodys_way(visit_slept: Opener) -
         assert grave == []
 
 
-def test_the_table_is_asked_once_for_the_days_of_the_range(visit_slept: Opener) -> None:
+def test_the_table_is_asked_once_for_the_days_up_to_the_end_of_the_range(visit_slept: Opener) -> None:
     asked: list[str] = []
     seen = visit_slept("/app/person?people=p0002&range=24h&tz=UTC")
     seen.page.on("request", lambda request: asked.append(request.url) if "/resting-heart-rate" in request.url else None)
     seen.page.goto(seen.page.url.replace("p0002", "p0001").replace("range=24h", RANGE.removesuffix("&tz=UTC")))
     expect(card(seen).get_by_role("table")).to_be_visible()
     assert len(asked) == 1, asked
-    assert "start_date=2024-01-01&end_date=2024-01-02&tz=UTC" in asked[0]
+    assert "start_date=2023-12-03&end_date=2024-01-02&tz=UTC" in asked[0]
