@@ -1122,6 +1122,85 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/signals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Signals
+         * @description List signals, the oldest first, and of whom each holds now.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["list_signals"];
+        put?: never;
+        /**
+         * Create Signal
+         * @description Make a signal: a rule that is looked at again whenever readings change. It is no diagnosis.
+         *
+         *     Scope: `admin`.
+         */
+        post: operations["create_signal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/signals/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Stream Signals
+         * @description Stream what becomes of signals, as server-sent events. `Last-Event-ID` resumes a stream, even after a restart
+         *     of the server.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["stream_signals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/signals/{signal_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Signal
+         * @description Show a signal, and of whom it holds now.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["show_signal"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove Signal
+         * @description Remove a signal. What is raised is not cleared: nobody looks any more.
+         *
+         *     Scope: `admin`.
+         */
+        delete: operations["remove_signal"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -1506,7 +1585,7 @@ export interface components {
         CreatedWebhook: {
             webhook_id: string;
             url: string;
-            events: ("readings.stored" | "day.closed" | "import.finished" | "connection.failed")[];
+            events: ("readings.stored" | "day.closed" | "signal.raised" | "signal.cleared" | "import.finished" | "connection.failed")[];
             user_ids: string[] | null;
             created_at: string;
             ended: string | null;
@@ -1946,6 +2025,14 @@ export interface components {
             priority: number | null;
         };
         /**
+         * RaisedEpisode
+         * @description A person of whom a rule holds, and since when.
+         */
+        RaisedEpisode: {
+            user_id: string;
+            start: string;
+        };
+        /**
          * RefusalCount
          * @description How many records were refused for the same reason, which begins with the field.
          */
@@ -1986,6 +2073,13 @@ export interface components {
          */
         RemovedPriorities: {
             removed_entries: number;
+        };
+        /**
+         * RemovedSignal
+         * @description The signal that was removed.
+         */
+        RemovedSignal: {
+            signal_id: string;
         };
         /**
          * RemovedWebhook
@@ -2103,6 +2197,39 @@ export interface components {
             series: components["schemas"]["MetricColumns"][];
             missing?: string[] | null;
             next_cursor?: string | null;
+        };
+        /**
+         * SignalCohort
+         * @description People by what is known of them, as cohorts have it: older than `min_age`, not older than `max_age`.
+         */
+        SignalCohort: {
+            gender?: ("female" | "male" | "other")[] | null;
+            min_age?: number | null;
+            max_age?: number | null;
+        };
+        /**
+         * SignalEntry
+         * @description A rule, and of whom it holds now: of at most 1,000 people by id.
+         */
+        SignalEntry: {
+            signal_id: string;
+            metric: string;
+            above?: number | null;
+            below?: number | null;
+            silent_for?: string | null;
+            for?: string | null;
+            user_ids: string[] | null;
+            cohort: components["schemas"]["SignalCohort"] | null;
+            created_at: string;
+            raised: components["schemas"]["RaisedEpisode"][];
+            raised_people: number;
+        };
+        /**
+         * SignalList
+         * @description Signals, the oldest first.
+         */
+        SignalList: {
+            data: components["schemas"]["SignalEntry"][];
         };
         /**
          * SourceEntry
@@ -2230,7 +2357,7 @@ export interface components {
         WebhookEntry: {
             webhook_id: string;
             url: string;
-            events: ("readings.stored" | "day.closed" | "import.finished" | "connection.failed")[];
+            events: ("readings.stored" | "day.closed" | "signal.raised" | "signal.cleared" | "import.finished" | "connection.failed")[];
             user_ids: string[] | null;
             created_at: string;
             ended: string | null;
@@ -2313,6 +2440,30 @@ export interface components {
             user_id: string | number;
         };
         /**
+         * NewSignal
+         * @description A signal to be made. Of `above`, `below` and `silent_for` exactly one.
+         */
+        NewSignal: {
+            /** @example heart_rate */
+            metric: string;
+            /** @description In the metric's unit. */
+            above?: number | null;
+            /** @description In the metric's unit. */
+            below?: number | null;
+            /**
+             * @description No reading for so long.
+             * @example 6h
+             */
+            silent_for?: string | null;
+            /**
+             * @description How long it has to hold; `1m` by default.
+             * @example 10m
+             */
+            for?: string | null;
+            user_ids?: string[] | null;
+            cohort?: components["schemas"]["SignalCohort"] | null;
+        };
+        /**
          * NewWebhook
          * @description A webhook to be made.
          */
@@ -2322,7 +2473,7 @@ export interface components {
              * @example https://example.org/in
              */
             url: string;
-            events: ("readings.stored" | "day.closed" | "import.finished" | "connection.failed")[];
+            events: ("readings.stored" | "day.closed" | "signal.raised" | "signal.cleared" | "import.finished" | "connection.failed")[];
             /** @description Events about these people alone; without it, about everybody. */
             user_ids?: string[] | null;
             /** @description `whsec_` and 24 to 64 bytes in Base64. Without it, one is made. */
@@ -7218,6 +7369,332 @@ export interface operations {
             };
         };
     };
+    list_signals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignalList"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_signal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSignal"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignalEntry"];
+                };
+            };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream_signals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_signal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                signal_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignalEntry"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_signal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                signal_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovedSignal"];
+                };
+            };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_webhooks: {
         parameters: {
             query?: never;
@@ -7840,7 +8317,6 @@ export interface operations {
     influx_query: {
         parameters: {
             query?: {
-<<<<<<< HEAD
                 /**
                  * @description Statements of InfluxQL, separated by semicolons.
                  * @example SHOW DATABASES
@@ -7852,27 +8328,12 @@ export interface operations {
                 rp?: string;
                 /** @description The unit of times as numbers; by default they are texts. */
                 epoch?: "n" | "ns" | "u" | "us" | "µ" | "ms" | "s" | "m" | "h";
-=======
-                /** @description Statements of InfluxQL, separated by semicolons. */
-                q?: string | null;
-                /** @description Whose measurements are asked for: those of a mapping, or by default our own. */
-                db?: string | null;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                rp?: string | null;
-                /** @description The unit of times as numbers; by default they are texts. */
-                epoch?: ("n" | "ns" | "u" | "us" | "µ" | "ms" | "s" | "m" | "h") | null;
->>>>>>> 94a4db1 (The client's types know the parameters of questions in InfluxQL)
                 /** @description Whether the JSON is spread over lines. */
                 pretty?: boolean;
                 /** @description Whether the answer comes as one JSON document for each chunk of rows. */
                 chunked?: boolean;
                 /** @description How many rows of a series a chunk has at most. */
                 chunk_size?: number;
-<<<<<<< HEAD
-=======
-                /** @description A JSON object: what `$name` in the statements stands for. */
-                params?: string | null;
->>>>>>> 94a4db1 (The client's types know the parameters of questions in InfluxQL)
                 /** @description Ignored: the key says who asks. */
                 u?: string;
                 /** @description The key, for clients that cannot send headers. */
@@ -7892,7 +8353,6 @@ export interface operations {
                 content: {
                     "application/json": unknown;
                     "application/csv": unknown;
-<<<<<<< HEAD
                 };
             };
             /** @description The key or the address has sent, asked or holds more than it may; wait. */
@@ -7915,8 +8375,6 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
-=======
->>>>>>> 94a4db1 (The client's types know the parameters of questions in InfluxQL)
                 };
             };
             /** @description A problem (RFC 9457). */
@@ -7942,7 +8400,6 @@ export interface operations {
     influx_query_in_form: {
         parameters: {
             query?: {
-<<<<<<< HEAD
                 /**
                  * @description Statements of InfluxQL, separated by semicolons.
                  * @example SHOW DATABASES
@@ -7954,27 +8411,12 @@ export interface operations {
                 rp?: string;
                 /** @description The unit of times as numbers; by default they are texts. */
                 epoch?: "n" | "ns" | "u" | "us" | "µ" | "ms" | "s" | "m" | "h";
-=======
-                /** @description Statements of InfluxQL, separated by semicolons. */
-                q?: string | null;
-                /** @description Whose measurements are asked for: those of a mapping, or by default our own. */
-                db?: string | null;
-                /** @description Ignored; accepted because clients of InfluxDB send it. */
-                rp?: string | null;
-                /** @description The unit of times as numbers; by default they are texts. */
-                epoch?: ("n" | "ns" | "u" | "us" | "µ" | "ms" | "s" | "m" | "h") | null;
->>>>>>> 94a4db1 (The client's types know the parameters of questions in InfluxQL)
                 /** @description Whether the JSON is spread over lines. */
                 pretty?: boolean;
                 /** @description Whether the answer comes as one JSON document for each chunk of rows. */
                 chunked?: boolean;
                 /** @description How many rows of a series a chunk has at most. */
                 chunk_size?: number;
-<<<<<<< HEAD
-=======
-                /** @description A JSON object: what `$name` in the statements stands for. */
-                params?: string | null;
->>>>>>> 94a4db1 (The client's types know the parameters of questions in InfluxQL)
                 /** @description Ignored: the key says who asks. */
                 u?: string;
                 /** @description The key, for clients that cannot send headers. */
