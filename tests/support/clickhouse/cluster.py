@@ -212,9 +212,9 @@ class GivenCluster(Cluster):
         self.shards = [GivenShard(self._address, *host) for host in self._address.hosts]
         assert len(self.shards) == 2, "the tests place people on two shards"
 
-    def new_database(self) -> str:
-        """The name of a new, empty database on every server."""
-        name = super().new_database()
+    def new_database(self, name: str = "") -> str:
+        """The name of a new, empty database on every server; one of its own unless it is given."""
+        name = super().new_database(name)
         atexit.register(self._drop, name)
         return name
 
