@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulsebase.influxql.readings import Budget, Readings, SeriesOf
+from pulsebase.influxql.readings import ReadingBudget, Readings, SeriesOf
 from pulsebase.influxql.times import windows_of
 from pulsebase.influxql.values import I64
 from pulsebase.model.metrics import HEART_RATE
@@ -92,7 +92,7 @@ def test_groups_are_what_their_readings_come_to(
     start_us = START_US + (SPRING_S * 1_000 + start_ms) * 1_000
     interval = TimeRange(start_us, start_us + length_ms * 1_000)
     windows = windows_of(interval, step_us, offset_us, None if zone is None else ZoneInfo(zone), 1_000_000)
-    readings = Readings(store, Budget(None, lambda _: None))
+    readings = Readings(store, ReadingBudget(None, lambda _: None))
     found = readings.totals([SeriesOf("ann")], HEART_RATE, windows)
     times_us, values = rows
     for number, (first_us, end_us) in enumerate(pairwise(windows.edges.tolist())):

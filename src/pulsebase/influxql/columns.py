@@ -12,14 +12,14 @@ from pulsebase.influxql.syntax import Call, Expression, Reference, SelectedField
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SelectedColumn:
     """A column's name, and the expression that it shows."""
 
     name: str
     expression: Expression
 
 
-def columns_of(selected: Sequence[SelectedField], fields: Sequence[str], tags: Sequence[str]) -> list[Column]:
+def columns_of(selected: Sequence[SelectedField], fields: Sequence[str], tags: Sequence[str]) -> list[SelectedColumn]:
     """Return the columns of what is selected from these fields and tags; wildcards stand for all of them. Columns that
     would have the same name are numbered.
     """
@@ -34,7 +34,7 @@ def columns_of(selected: Sequence[SelectedField], fields: Sequence[str], tags: S
                 number += 1
             used[plain] = number + 1
             taken.add(name)
-        columns.append(Column(alias or name, expression))
+        columns.append(SelectedColumn(alias or name, expression))
     return columns
 
 

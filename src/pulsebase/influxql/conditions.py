@@ -26,7 +26,7 @@ from pulsebase.influxql.syntax import (
     Wildcard,
     parts_of,
 )
-from pulsebase.influxql.values import F64, Mask, Rows, Values
+from pulsebase.influxql.values import F64, Mask, ReadingRows, Values
 
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
 _COMPARE: Mapping[str, Callable[[F64, F64], Mask]] = {
@@ -187,10 +187,10 @@ def _without_rows(condition: Expression, tag_of: Callable[[Reference], Tag | Non
         return False
     if names:
         return condition
-    return bool(fulfilled(condition, Rows(np.zeros(1, np.int64), {}))[0])
+    return bool(fulfilled(condition, ReadingRows(np.zeros(1, np.int64), {}))[0])
 
 
-def fulfilled(condition: Expression, rows: Rows) -> Mask:
+def fulfilled(condition: Expression, rows: ReadingRows) -> Mask:
     """Return which rows fulfil what `decided` left of a condition."""
     if isinstance(condition, Junction):
         join = np.logical_or if condition.word == "or" else np.logical_and
@@ -206,7 +206,7 @@ def fulfilled(condition: Expression, rows: Rows) -> Mask:
     return _COMPARE[condition.operator](left.numbers, right.numbers) & left.there & right.there
 
 
-def numbers_of(expression: Expression, rows: Rows) -> Values:
+def numbers_of(expression: Expression, rows: ReadingRows) -> Values:
     """Return what an expression of fields and numbers comes to in each row."""
     count = len(rows)
     if isinstance(expression, Reference):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from pulsebase.etl.transform.line_mapping import LineMapping, LineRule
-from pulsebase.influxql.readings import Stored
+from pulsebase.influxql.readings import StoredColumn
 from pulsebase.ingest.line_protocol import VITAL_SIGNS
 from pulsebase.model.metrics import HEART_RATE, METRICS
 
@@ -50,13 +50,13 @@ class Place:
 class MeasuredField:
     """What a field holds, and whose. `listed` is whether it is shown where nobody names it."""
 
-    stored: Stored
+    stored: StoredColumn
     places: tuple[Place, ...] = (Place(),)
     listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
+class InfluxMeasurement:
     """A measurement: its fields by name, and the names of its tags, of which None is not there. `listed` is whether it
     is shown where nobody names it.
     """
@@ -78,22 +78,22 @@ class Measurement:
         return sorted(name for name, each in self.fields.items() if each.listed)
 
 
-def own_measurements() -> dict[str, Measurement]:
+def own_measurements() -> dict[str, InfluxMeasurement]:
     """Return the measurements of a database without a mapping: those of lines that are written for us."""
     found = {}
     for metric in METRICS.values():
         fields = {
-            "value": MeasuredField(Stored(metric)),
-            "confidence": MeasuredField(Stored(metric, "confidence"), listed=False),
+            "value": MeasuredField(StoredColumn(metric)),
+            "confidence": MeasuredField(StoredColumn(metric, "confidence"), listed=False),
         }
         if metric is HEART_RATE:
-            fields["bpm"] = MeasuredField(Stored(metric), listed=False)
-        found[metric.name] = Measurement(metric.name, fields)
-    together = {name: MeasuredField(Stored(metric)) for name, metric in METRICS.items()}
-    return found | {VITAL_SIGNS: Measurement(VITAL_SIGNS, together, listed=False)}
+            fields["bpm"] = MeasuredField(StoredColumn(metric), listed=False)
+        found[metric.name] = InfluxMeasurement(metric.name, fields)
+    together = {name: MeasuredField(StoredColumn(metric)) for name, metric in METRICS.items()}
+    return found | {VITAL_SIGNS: InfluxMeasurement(VITAL_SIGNS, together, listed=False)}
 
 
-def mapped_measurements(mapping: LineMapping, only_person: str | None) -> dict[str, Measurement]:
+def mapped_measurements(mapping: LineMapping, only_person: str | None) -> dict[str, InfluxMeasurement]:
     """Return the measurements of a database with a mapping. `only_person` is the one whose key was shown, if it is for
     one person.
     """
@@ -106,16 +106,18 @@ def mapped_measurements(mapping: LineMapping, only_person: str | None) -> dict[s
     return {name: _measurement(name, mapping, fields) for name, fields in places.items()}
 
 
-def _measurement(name: str, mapping: LineMapping, fields: Mapping[str, Sequence[tuple[str, Place]]]) -> Measurement:
+def _measurement(
+    name: str, mapping: LineMapping, fields: Mapping[str, Sequence[tuple[str, Place]]]
+) -> InfluxMeasurement:
     measured = {}
     for field_name, found in fields.items():
         metric = found[0][0]  # a field is of one metric; what others there are have a measurement of their own
         measured[field_name] = MeasuredField(
-            Stored(METRICS[metric]), tuple(place for other, place in found if other == metric)
+            StoredColumn(METRICS[metric]), tuple(place for other, place in found if other == metric)
         )
     people = {place.user_id for each in measured.values() for place in each.places}
     user_tag = mapping.user_tag or (USER_TAG if people == {None} or len(people) > 1 else None)
-    return Measurement(name, measured, user_tag, mapping.device_tag)
+    return InfluxMeasurement(name, measured, user_tag, mapping.device_tag)
 
 
 def _name_of(rule: LineRule) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pulsebase.influxql.columns import Column
+from pulsebase.influxql.columns import SelectedColumn
 from pulsebase.influxql.conditions import combined, numbers_of
 from pulsebase.influxql.functions import (
     ROLLED_UP,
@@ -19,10 +19,10 @@ from pulsebase.influxql.functions import (
     transformed,
 )
 from pulsebase.influxql.groups import Group
-from pulsebase.influxql.readings import Totals
+from pulsebase.influxql.readings import GroupTotals
 from pulsebase.influxql.syntax import Binary, Call, Constant, Expression, Fill, Reference, references_in
 from pulsebase.influxql.times import Windows
-from pulsebase.influxql.values import I64, Mask, Points, Rows, Texts, Values
+from pulsebase.influxql.values import I64, Mask, Points, ReadingRows, Texts, Values
 
 Shown = Values | Texts
 
@@ -32,8 +32,8 @@ class GroupedColumns:
 
     def __init__(self, group: Group, windows: Windows, interval_ns: int | None, fill: Fill) -> None:
         self._group, self._windows, self._interval_ns, self._fill = group, windows, interval_ns, fill
-        self._totals: dict[str, tuple[Totals, int] | None] = {}
-        self._rows: dict[str, Rows] = {}
+        self._totals: dict[str, tuple[GroupTotals, int] | None] = {}
+        self._rows: dict[str, ReadingRows] = {}
         #: Whether there is anything to work the columns out of, whatever stands for groups that have nothing.
         self.any_there = False
 
@@ -47,7 +47,7 @@ class GroupedColumns:
             return _arithmetic(expression, self.points)
         raise TypeError("the statement was not checked")
 
-    def picked(self, call: Call, tags: Sequence[str], names: Sequence[str]) -> Rows:
+    def picked(self, call: Call, tags: Sequence[str], names: Sequence[str]) -> ReadingRows:
         """Return the rows that a selector picks, with other fields and tags; with the times of the groups, if there are
         groups of times.
         """
@@ -56,7 +56,7 @@ class GroupedColumns:
         if self._interval_ns is None:
             narrowed = self._group.narrowed(name, call.name, interval)
             if narrowed is None:
-                return Rows(np.empty(0, np.int64), {})
+                return ReadingRows(np.empty(0, np.int64), {})
             interval = narrowed
         rows = self._group.rows([name, *names], tags, interval)
         rows = rows.take(rows.fields[name].there) if name in rows.fields else rows.take(np.zeros(len(rows), np.bool_))
@@ -68,7 +68,7 @@ class GroupedColumns:
         self.any_there |= bool(there.any())
         if self._interval_ns is None:
             return chosen
-        return Rows(self._windows.labels[there], chosen.fields, chosen.tags)
+        return ReadingRows(self._windows.labels[there], chosen.fields, chosen.tags)
 
     def distinct(self, call: Call) -> Points:
         """Return the different values of each group, ascending."""
@@ -102,7 +102,7 @@ class GroupedColumns:
             self._rows[name] = rows
         return self._grouped(self._rows[name], name)
 
-    def _grouped(self, rows: Rows, name: str) -> Grouped:
+    def _grouped(self, rows: ReadingRows, name: str) -> Grouped:
         values = rows.fields.get(name) or Values.missing(len(rows))
         places = np.maximum(self._windows.places_of(rows.times_us), 0)
         return Grouped(values.numbers[values.there], places[values.there], len(self._windows))
@@ -117,7 +117,7 @@ class GroupedColumns:
 class RowColumns:
     """Columns of rows as they are."""
 
-    def __init__(self, rows: Rows, tags: Sequence[str]) -> None:
+    def __init__(self, rows: ReadingRows, tags: Sequence[str]) -> None:
         self._rows, self._tags = rows, frozenset(tags)
 
     def shown(self, expression: Expression) -> Shown:
@@ -136,7 +136,7 @@ class RowColumns:
         raise TypeError("the statement was not checked")
 
 
-def _is_tag(reference: Reference, rows: Rows, tags: frozenset[str]) -> bool:
+def _is_tag(reference: Reference, rows: ReadingRows, tags: frozenset[str]) -> bool:
     if reference.kind == "tag" or reference.name not in rows.fields:
         return reference.name in tags and reference.name in rows.tags
     return False
@@ -208,7 +208,7 @@ def _parameter_of(call: Call) -> float:
     return number_of(call) if len(call.arguments) > 1 else 0.0
 
 
-def fields_in(columns: Sequence[Column]) -> list[str]:
+def fields_in(columns: Sequence[SelectedColumn]) -> list[str]:
     """Return the fields and tags that columns name, each once."""
     return list(dict.fromkeys(each.name for column in columns for each in references_in(column.expression)))
 

@@ -8,12 +8,12 @@ from typing import Protocol
 import numpy as np
 
 from pulsebase.influxql.conditions import fulfilled
-from pulsebase.influxql.databases import Measurement
+from pulsebase.influxql.databases import InfluxMeasurement
 from pulsebase.influxql.people import FoundSeries
-from pulsebase.influxql.readings import Readings, Totals, as_values
+from pulsebase.influxql.readings import GroupTotals, Readings, as_values
 from pulsebase.influxql.syntax import references_in
 from pulsebase.influxql.times import Windows
-from pulsebase.influxql.values import I64, Rows, Texts, Values, joined_rows, same_text
+from pulsebase.influxql.values import I64, ReadingRows, Texts, Values, joined_rows, same_text
 from pulsebase.model.metrics import MetricSpec
 from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
 
@@ -26,7 +26,7 @@ class Group(Protocol):
     def extent(self) -> TimeRange | None:
         """Return the times between which there are rows, None if there are none."""
 
-    def totals(self, name: str, windows: Windows, /) -> tuple[Totals, int] | None:
+    def totals(self, name: str, windows: Windows, /) -> tuple[GroupTotals, int] | None:
         """Return what a field comes to in each group of times, and how many stored units make one of its unit; None if
         that takes the rows.
         """
@@ -34,19 +34,19 @@ class Group(Protocol):
     def narrowed(self, name: str, what: str, interval: TimeRange, /) -> TimeRange | None:
         """Return a range that holds the row that a selector picks: a shorter one if that can be told."""
 
-    def rows(self, fields: Sequence[str], tags: Sequence[str], interval: TimeRange) -> Rows:
+    def rows(self, fields: Sequence[str], tags: Sequence[str], interval: TimeRange) -> ReadingRows:
         """Return the rows inside the range that have any of the fields, by time, with these tags."""
 
     def first_rows(
         self, fields: Sequence[str], tags: Sequence[str], interval: TimeRange, most: int, *, descending: bool
-    ) -> Rows:
+    ) -> ReadingRows:
         """Return at least the first `most` rows inside the range, or the last ones (`descending`), if there are."""
 
 
 class StoredGroup:
     """Series of readings."""
 
-    def __init__(self, readings: Readings, measurement: Measurement, series: Sequence[FoundSeries]) -> None:
+    def __init__(self, readings: Readings, measurement: InfluxMeasurement, series: Sequence[FoundSeries]) -> None:
         self._readings, self._measurement, self._series = readings, measurement, series
 
     def extent(self) -> TimeRange | None:
@@ -61,7 +61,7 @@ class StoredGroup:
             return None
         return TimeRange(min(each.start_us for each in found), max(each.end_us for each in found))
 
-    def totals(self, name: str, windows: Windows) -> tuple[Totals, int] | None:
+    def totals(self, name: str, windows: Windows) -> tuple[GroupTotals, int] | None:
         """See `Group.totals`."""
         metric = self._metric(name)
         if metric is None:
@@ -77,15 +77,15 @@ class StoredGroup:
         many = [each.series for each in self._series if name in each.fields]
         return self._readings.narrowed(many, metric, interval, what)
 
-    def rows(self, fields: Sequence[str], tags: Sequence[str], interval: TimeRange) -> Rows:
+    def rows(self, fields: Sequence[str], tags: Sequence[str], interval: TimeRange) -> ReadingRows:
         """See `Group.rows`."""
         return joined_rows([self._rows_of(each, fields, tags, interval) for each in self._series])
 
     def first_rows(
         self, fields: Sequence[str], tags: Sequence[str], interval: TimeRange, most: int, *, descending: bool
-    ) -> Rows:
+    ) -> ReadingRows:
         """See `Group.first_rows`."""
-        parts: list[Rows] = []
+        parts: list[ReadingRows] = []
         found = 0
         for part in _slices(interval, descending=descending):
             rows = self.rows(fields, tags, part)
@@ -102,21 +102,23 @@ class StoredGroup:
             return None
         return stored.metric
 
-    def _rows_of(self, found: FoundSeries, fields: Sequence[str], tags: Sequence[str], interval: TimeRange) -> Rows:
+    def _rows_of(
+        self, found: FoundSeries, fields: Sequence[str], tags: Sequence[str], interval: TimeRange
+    ) -> ReadingRows:
         asked = [reference.name for reference in references_in(found.condition)]
         by_metric: dict[str, list[str]] = {}
         for name in dict.fromkeys((*fields, *asked)):
             if name in found.fields:
                 by_metric.setdefault(found.fields[name].metric.name, []).append(name)
         parts = [self._rows_of_metric(found, names, tags, interval) for names in by_metric.values()]
-        rows = _side_by_side(parts) if parts else Rows(np.empty(0, np.int64), {})
+        rows = _side_by_side(parts) if parts else ReadingRows(np.empty(0, np.int64), {})
         if found.condition is not None:
             rows = rows.take(fulfilled(found.condition, rows))
         return _with_any(rows, fields)
 
     def _rows_of_metric(
         self, found: FoundSeries, names: Sequence[str], tags: Sequence[str], interval: TimeRange
-    ) -> Rows:
+    ) -> ReadingRows:
         table = self._readings.raw(found.series, found.fields[names[0]].metric, interval)
         texts: dict[str, Texts] = {}
         for tag in tags:
@@ -127,13 +129,13 @@ class StoredGroup:
             else:
                 texts[tag] = same_text(found.text_of(self._measurement, tag), table.num_rows)
         fields = {name: as_values(table, found.fields[name]) for name in names}
-        return Rows(table["time_us"].to_numpy(), fields, texts)
+        return ReadingRows(table["time_us"].to_numpy(), fields, texts)
 
 
 class RowGroup:
     """Rows that another statement answered."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: ReadingRows) -> None:
         self._rows = rows
 
     def extent(self) -> TimeRange | None:
@@ -141,7 +143,7 @@ class RowGroup:
         times_us = self._rows.times_us
         return TimeRange(int(times_us[0]), int(times_us[-1]) + 1) if len(times_us) else None
 
-    def totals(self, _name: str, _windows: Windows, /) -> tuple[Totals, int] | None:
+    def totals(self, _name: str, _windows: Windows, /) -> tuple[GroupTotals, int] | None:
         """See `Group.totals`: there are none."""
         return None
 
@@ -149,16 +151,16 @@ class RowGroup:
         """See `Group.narrowed`: no shorter one is known."""
         return interval
 
-    def rows(self, fields: Sequence[str], tags: Sequence[str], interval: TimeRange) -> Rows:
+    def rows(self, fields: Sequence[str], tags: Sequence[str], interval: TimeRange) -> ReadingRows:
         """See `Group.rows`."""
         rows = self._rows
         inside = rows.take((rows.times_us >= interval.start_us) & (rows.times_us < interval.end_us))
         known = {tag: texts for tag, texts in inside.tags.items() if tag in tags}
-        return _with_any(Rows(inside.times_us, inside.fields, known), fields)
+        return _with_any(ReadingRows(inside.times_us, inside.fields, known), fields)
 
     def first_rows(
         self, fields: Sequence[str], tags: Sequence[str], interval: TimeRange, most: int, *, descending: bool
-    ) -> Rows:
+    ) -> ReadingRows:
         """See `Group.first_rows`."""
         rows = self.rows(fields, tags, interval)
         return rows.take(np.arange(max(0, len(rows) - most) if descending else 0, len(rows))[:most])
@@ -178,7 +180,7 @@ def _slices(interval: TimeRange, *, descending: bool) -> Iterator[TimeRange]:
         length_us = min(8 * length_us, _LONGEST_SLICE_US)
 
 
-def _with_any(rows: Rows, fields: Sequence[str]) -> Rows:
+def _with_any(rows: ReadingRows, fields: Sequence[str]) -> ReadingRows:
     """Return the rows that have any of the fields."""
     there = [rows.fields[name].there for name in fields if name in rows.fields]
     if not there:
@@ -187,7 +189,7 @@ def _with_any(rows: Rows, fields: Sequence[str]) -> Rows:
     return rows if any_there.all() else rows.take(any_there)
 
 
-def _side_by_side(parts: Sequence[Rows]) -> Rows:
+def _side_by_side(parts: Sequence[ReadingRows]) -> ReadingRows:
     """Return the rows of several metrics of one series: those of one time and device become one."""
     if len(parts) == 1:
         return parts[0]
@@ -206,7 +208,7 @@ def _side_by_side(parts: Sequence[Rows]) -> Rows:
         merged.numbers[places[values.there]] = values.numbers[values.there]
         merged.there[places[values.there]] = True
         fields[name] = Values(merged.numbers, merged.there, values.whole)
-    return Rows(rows.times_us[starts], fields, {name: texts[starts] for name, texts in rows.tags.items()})
+    return ReadingRows(rows.times_us[starts], fields, {name: texts[starts] for name, texts in rows.tags.items()})
 
 
 def _codes_of(tags: Mapping[str, Texts], count: int) -> I64:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pulsebase.influxql.conditions import UNKNOWN, Tag, TextTag, decided, named_texts
-from pulsebase.influxql.databases import Measurement, Place
-from pulsebase.influxql.readings import SeriesOf, Stored
+from pulsebase.influxql.databases import InfluxMeasurement, Place
+from pulsebase.influxql.readings import SeriesOf, StoredColumn
 from pulsebase.influxql.syntax import Expression, Reference
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.identifiers import text_problem
@@ -44,11 +44,11 @@ class FoundSeries:
     """A series of a measurement: which fields it has, its tags, and what its rows still have to fulfil."""
 
     series: SeriesOf
-    fields: dict[str, Stored] = field(default_factory=dict)
+    fields: dict[str, StoredColumn] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     condition: Expression | None = None
 
-    def tag(self, measurement: Measurement, name: str) -> Tag:
+    def tag(self, measurement: InfluxMeasurement, name: str) -> Tag:
         """Return what the series has as this tag."""
         if name == measurement.user_tag:
             return TextTag(self.series.user_id)
@@ -56,7 +56,7 @@ class FoundSeries:
             return DeviceTag(self.series.device_id, tuple(self.places))
         return TextTag("")
 
-    def text_of(self, measurement: Measurement, name: str) -> str:
+    def text_of(self, measurement: InfluxMeasurement, name: str) -> str:
         """Return what answers show as this tag."""
         tag = self.tag(measurement, name)
         return tag.name if isinstance(tag, DeviceTag) else tag.texts()[0]
@@ -67,7 +67,7 @@ class FoundSeries:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class PeopleAsked:
     """Who can be asked about.
 
     Attributes:
@@ -82,7 +82,7 @@ class People:
 
 
 def people_of(
-    measurement: Measurement, names: Sequence[str], condition: Expression | None, people: People
+    measurement: InfluxMeasurement, names: Sequence[str], condition: Expression | None, people: PeopleAsked
 ) -> list[str]:
     """Return the people whose readings these fields have, and whom a condition may be true of.
 
@@ -104,10 +104,10 @@ def people_of(
 
 
 def series_of(
-    measurement: Measurement,
+    measurement: InfluxMeasurement,
     names: Sequence[str],
     condition: Expression | None,
-    people: People,
+    people: PeopleAsked,
     *,
     by_device: bool,
 ) -> list[FoundSeries]:
@@ -138,7 +138,7 @@ def series_of(
 
 
 def _fulfils(
-    series: FoundSeries, measurement: Measurement, condition: Expression | None, check: Callable[[], object]
+    series: FoundSeries, measurement: InfluxMeasurement, condition: Expression | None, check: Callable[[], object]
 ) -> bool:
     """Whether a series may fulfil a condition. What its rows have to fulfil is noted."""
     check()
@@ -149,7 +149,7 @@ def _fulfils(
     return True
 
 
-def tag_named(reference: Reference, measurement: Measurement, tag_of: Callable[[str], Tag]) -> Tag | None:
+def tag_named(reference: Reference, measurement: InfluxMeasurement, tag_of: Callable[[str], Tag]) -> Tag | None:
     """Return the tag that a name in a condition means; None if it means a field."""
     if reference.kind == "field" or (reference.kind is None and reference.name in measurement.fields):
         return None
@@ -164,7 +164,7 @@ def _devices_at(place: Place, devices: Sequence[str], *, by_device: bool) -> Ite
 
 
 def _devices(
-    measurement: Measurement, names: Sequence[str], condition: Expression | None, reader: Reader, user_id: str
+    measurement: InfluxMeasurement, names: Sequence[str], condition: Expression | None, reader: Reader, user_id: str
 ) -> list[str]:
     """Return the devices of a person that a condition may be true of."""
     named = None if measurement.device_tag is None else named_texts(condition, measurement.device_tag)
@@ -175,7 +175,7 @@ def _devices(
     return sorted(each for each in found if each is not None and text_problem(each) is None)
 
 
-def _everybody(measurement: Measurement, condition: Expression | None, people: People) -> Iterator[str]:
+def _everybody(measurement: InfluxMeasurement, condition: Expression | None, people: PeopleAsked) -> Iterator[str]:
     reader, most = people.reader, people.most
     after, looked_through, found = None, 0, 0
     while True:
@@ -194,7 +194,7 @@ def _everybody(measurement: Measurement, condition: Expression | None, people: P
         after = page[-1]
 
 
-def _may_be(user_id: str, measurement: Measurement, condition: Expression | None) -> bool:
+def _may_be(user_id: str, measurement: InfluxMeasurement, condition: Expression | None) -> bool:
     def tag_of(name: str) -> Tag:
         if name == measurement.user_tag:
             return TextTag(user_id)

@@ -41,7 +41,7 @@ class SeriesOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredColumn:
     """Where values of a field are: in a metric's readings, as the value or as the confidence."""
 
     metric: MetricSpec
@@ -49,7 +49,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class GroupTotals:
     """Count, sum, lowest and highest value of each group, in stored units."""
 
     count: I64
@@ -58,7 +58,7 @@ class Totals:
     max: I64
 
     @classmethod
-    def nothing(cls, groups: int) -> Totals:
+    def nothing(cls, groups: int) -> GroupTotals:
         """Return groups without readings."""
         zero = np.zeros(groups, np.int64)
         return cls(zero, zero.copy(), np.full(groups, _HIGHEST, np.int64), np.full(groups, -_HIGHEST, np.int64))
@@ -92,7 +92,7 @@ _HIGHEST = 1 << 40
 
 
 @dataclass(slots=True)
-class Budget:
+class ReadingBudget:
     """What a request may still read, and how long it may still take.
 
     Attributes:
@@ -130,7 +130,7 @@ class Budget:
 class Readings:
     """Reads series within a budget."""
 
-    def __init__(self, reader: Reader, budget: Budget) -> None:
+    def __init__(self, reader: Reader, budget: ReadingBudget) -> None:
         self._reader, self._budget = reader, budget
         self._extents: dict[str, dict[str, TimeRange]] = {}
 
@@ -140,7 +140,7 @@ class Readings:
         return self._reader
 
     @property
-    def budget(self) -> Budget:
+    def budget(self) -> ReadingBudget:
         """Return what may be read."""
         return self._budget
 
@@ -154,9 +154,9 @@ class Readings:
             }
         return self._extents[series.user_id].get(metric.name)
 
-    def totals(self, many: Sequence[SeriesOf], metric: MetricSpec, windows: Windows) -> Totals:
+    def totals(self, many: Sequence[SeriesOf], metric: MetricSpec, windows: Windows) -> GroupTotals:
         """Return what the readings of some series come to together in each group."""
-        totals = Totals.nothing(len(windows))
+        totals = GroupTotals.nothing(len(windows))
         for series in many:
             for table in self._buckets(series, metric, windows):
                 # An hour that the range cuts is named by its start, which may lie before the first group.
@@ -314,7 +314,7 @@ def _best(table: pa.Table, what: str) -> tuple[int, int, int]:
     return int(ranks[place]), int(times_us[place]), place
 
 
-def as_values(table: pa.Table, stored: Stored) -> Values:
+def as_values(table: pa.Table, stored: StoredColumn) -> Values:
     """Return a field's values out of readings of its metric."""
     if stored.column == "value":
         return Values.of(table["value"].to_numpy() / np.float64(stored.metric.scale))

@@ -9,14 +9,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from pulsebase.influxql.checks import aggregates_in, single_selector, transforms_in
-from pulsebase.influxql.columns import Column, columns_of
+from pulsebase.influxql.columns import SelectedColumn, columns_of
 from pulsebase.influxql.conditions import TextTag, decided, fulfilled
-from pulsebase.influxql.databases import Measurement
+from pulsebase.influxql.databases import InfluxMeasurement
 from pulsebase.influxql.evaluation import GroupedColumns, RowColumns, Shown, aligned, any_of, fields_in
 from pulsebase.influxql.functions import TRANSFORMS, groups_before
 from pulsebase.influxql.groups import Group, RowGroup, StoredGroup
 from pulsebase.influxql.patterns import matches
-from pulsebase.influxql.people import FoundSeries, People, series_of
+from pulsebase.influxql.people import FoundSeries, PeopleAsked, series_of
 from pulsebase.influxql.readings import Readings
 from pulsebase.influxql.syntax import (
     Binary,
@@ -30,11 +30,11 @@ from pulsebase.influxql.syntax import (
     references_in,
 )
 from pulsebase.influxql.times import Bounds, one_window, split_off_times, windows_of
-from pulsebase.influxql.values import I64, Rows, Values, joined_rows, same_text
+from pulsebase.influxql.values import I64, ReadingRows, Values, joined_rows, same_text
 from pulsebase.model.errors import TooManyRowsError
 from pulsebase.model.timerange import LAST_END_US, TimeRange
 
-Measurements = Mapping[str, Measurement]
+Measurements = Mapping[str, InfluxMeasurement]
 #: An answer of as many rows as there may be has so many values in each.
 _VALUES_A_ROW = 4
 
@@ -66,14 +66,14 @@ class _Found:
     groups: Sequence[tuple[Mapping[str, str], Group]]
 
 
-class Selection:
+class SeriesSelection:
     """Answers `SELECT` statements of one request."""
 
     def __init__(
         self,
         readings: Readings,
         measurements_of: Callable[[str | None], Measurements],
-        people: People,
+        people: PeopleAsked,
         now_us: int,
         most_rows: int,
     ) -> None:
@@ -125,7 +125,7 @@ class Selection:
                 for measurement in named_measurements(source, self._measurements_of(source.database)):
                     yield self._of_measurement(select, measurement, condition)
 
-    def _of_measurement(self, select: Select, measurement: Measurement, condition: Expression | None) -> _Found:
+    def _of_measurement(self, select: Select, measurement: InfluxMeasurement, condition: Expression | None) -> _Found:
         dimensions = _dimensions(select.dimensions, measurement.tags)
         tags = measurement.tags, [tag for tag in measurement.tags if tag not in dimensions]
         columns = columns_of(select.fields, measurement.listed_fields, tags[1])
@@ -164,7 +164,7 @@ class Selection:
             fields = [column for column, shown in many[0].columns.items() if isinstance(shown, Values)]
             tags = sorted(many[0].tags)
             dimensions = _dimensions(select.dimensions, tags)
-            together: dict[tuple[str, ...], list[Rows]] = {}
+            together: dict[tuple[str, ...], list[ReadingRows]] = {}
             for series in many:
                 rows = _fulfilling(_rows_of(series), series.tags, condition)
                 if rows is not None:
@@ -215,7 +215,7 @@ class Selection:
     def _of_groups(
         self,
         select: Select,
-        columns: Sequence[Column],
+        columns: Sequence[SelectedColumn],
         found: _Found,
         group: Group,
         interval: TimeRange,
@@ -249,7 +249,7 @@ class Selection:
         return times_us[kept], [each.take(kept) for each in values]
 
     def _of_rows(
-        self, select: Select, columns: Sequence[Column], found: _Found, group: Group, interval: TimeRange
+        self, select: Select, columns: Sequence[SelectedColumn], found: _Found, group: Group, interval: TimeRange
     ) -> tuple[I64, list[Shown]]:
         names = fields_in(columns)
         tags = [name for name in names if name in found.tags]
@@ -267,7 +267,9 @@ class Selection:
             return rows.times_us, shown
         return rows.times_us[there], [each.take(there) if isinstance(each, Values) else each[there] for each in shown]
 
-    def _of_transforms(self, columns: Sequence[Column], group: Group, interval: TimeRange) -> tuple[I64, list[Shown]]:
+    def _of_transforms(
+        self, columns: Sequence[SelectedColumn], group: Group, interval: TimeRange
+    ) -> tuple[I64, list[Shown]]:
         rows = group.rows(fields_in(columns), (), interval)
         self._require_room(len(rows), len(columns))
         worked_out = RowColumns(rows, ())
@@ -278,7 +280,7 @@ class Selection:
         return times_us, list(values)
 
 
-def named_measurements(source: FromMeasurement, measurements: Measurements) -> list[Measurement]:
+def named_measurements(source: FromMeasurement, measurements: Measurements) -> list[InfluxMeasurement]:
     """Return the measurements that `FROM` names, by name."""
     if source.pattern is None:
         found = measurements.get(source.name or "")
@@ -300,7 +302,7 @@ def _dimensions(asked: Sequence[Reference | Wildcard], tags: Sequence[str]) -> l
     return sorted(found)
 
 
-def _shows_groups(columns: Sequence[Column]) -> bool:
+def _shows_groups(columns: Sequence[SelectedColumn]) -> bool:
     """Whether a column has a row for each group of times, be there a value or not."""
     return any(
         not any(isinstance(part, Call) and part.name in TRANSFORMS for part in parts_of(column.expression))
@@ -308,14 +310,14 @@ def _shows_groups(columns: Sequence[Column]) -> bool:
     )
 
 
-def _distinct_in(columns: Sequence[Column]) -> Call | None:
+def _distinct_in(columns: Sequence[SelectedColumn]) -> Call | None:
     """Return `distinct` if it is the only column."""
     expression = columns[0].expression
     return expression if isinstance(expression, Call) and expression.name == "distinct" else None
 
 
 def _of_selector(
-    columns: Sequence[Column], selector: Call, worked_out: GroupedColumns, tags: Sequence[str]
+    columns: Sequence[SelectedColumn], selector: Call, worked_out: GroupedColumns, tags: Sequence[str]
 ) -> tuple[I64, list[Shown]]:
     """Return the rows that the only selector of a statement picks, with the other fields and tags of those rows."""
     picked = selector.arguments[0]
@@ -343,15 +345,15 @@ def _limited(select: Select, times_us: I64, shown: Sequence[Shown]) -> tuple[I64
     return times_us[places], [each.take(places) if isinstance(each, Values) else each[places] for each in shown]
 
 
-def _rows_of(series: AnsweredSeries) -> Rows:
+def _rows_of(series: AnsweredSeries) -> ReadingRows:
     """Return the rows of an answer, in order of time, for another statement."""
     fields = {name: shown for name, shown in series.columns.items() if isinstance(shown, Values)}
     texts = {name: shown for name, shown in series.columns.items() if not isinstance(shown, Values)}
     tags = texts | {tag: same_text(text, len(series)) for tag, text in series.tags.items()}
-    return Rows(series.times_us, fields, tags).take(np.argsort(series.times_us, kind="stable"))
+    return ReadingRows(series.times_us, fields, tags).take(np.argsort(series.times_us, kind="stable"))
 
 
-def _fulfilling(rows: Rows, tags: Mapping[str, str], condition: Expression | None) -> Rows | None:
+def _fulfilling(rows: ReadingRows, tags: Mapping[str, str], condition: Expression | None) -> ReadingRows | None:
     """Return the rows of which a condition is true, None if it is true of none."""
 
     def tag_of(name: Reference) -> TextTag | None:

@@ -10,9 +10,9 @@ from pulsebase.influxql.checks import check_statement
 from pulsebase.influxql.databases import OWN_DATABASE, mapped_measurements, own_measurements
 from pulsebase.influxql.lexer import QuerySyntaxError
 from pulsebase.influxql.parser import Parameters, parsed
-from pulsebase.influxql.people import People
-from pulsebase.influxql.readings import Budget, Readings
-from pulsebase.influxql.select import AnsweredSeries, Measurements, Selection
+from pulsebase.influxql.people import PeopleAsked
+from pulsebase.influxql.readings import ReadingBudget, Readings
+from pulsebase.influxql.select import AnsweredSeries, Measurements, SeriesSelection
 from pulsebase.influxql.show import AnsweredList, Lists
 from pulsebase.influxql.syntax import CreateDatabase, Select, Show, Statement
 from pulsebase.model.errors import QueryTimeoutError, RejectedError
@@ -74,14 +74,14 @@ class InfluxqlService:
 
     def answers(self, asked: Asked) -> Iterator[StatementAnswer]:
         """Yield the answer of each statement. After one that cannot be answered none is, as in InfluxDB."""
-        budget = Budget(self._limits.timeout_s, asked.held, asked.cancellation)
+        budget = ReadingBudget(self._limits.timeout_s, asked.held, asked.cancellation)
         readings = Readings(self._reader, budget)
 
         def measurements_of(database: str | None) -> Measurements:
             return self._measurements(database or asked.database, asked.only_person)
 
-        people = People(self._reader, self._limits.max_people, budget.left_s)
-        selection = Selection(readings, measurements_of, people, asked.now_us, self._limits.max_rows)
+        people = PeopleAsked(self._reader, self._limits.max_people, budget.left_s)
+        selection = SeriesSelection(readings, measurements_of, people, asked.now_us, self._limits.max_rows)
         lists = Lists(people, self._databases(asked), measurements_of, asked.now_us)
         failed = False
         for statement in asked.statements:

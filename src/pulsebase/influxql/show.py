@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pulsebase.influxql.databases import Measurement
+from pulsebase.influxql.databases import InfluxMeasurement
 from pulsebase.influxql.patterns import matches
-from pulsebase.influxql.people import FoundSeries, People, series_of
+from pulsebase.influxql.people import FoundSeries, PeopleAsked, series_of
 from pulsebase.influxql.select import Measurements, named_measurements
 from pulsebase.influxql.syntax import FromMeasurement, Pattern, Show, references_in
 from pulsebase.influxql.times import split_off_times
@@ -31,7 +31,7 @@ class AnsweredList:
 class Lists:
     """Answers `SHOW` statements of one request."""
 
-    people: People
+    people: PeopleAsked
     databases: Sequence[str]
     measurements_of: Callable[[str | None], Measurements]
     now_us: int
@@ -59,15 +59,15 @@ class Lists:
                 found.append(AnsweredList(measurement.name, columns, rows))
         return found
 
-    def _measurements(self, show: Show) -> list[Measurement]:
+    def _measurements(self, show: Show) -> list[InfluxMeasurement]:
         sources: Iterable[FromMeasurement] = show.sources or (FromMeasurement(None, ""),)
-        found: dict[str, Measurement] = {}
+        found: dict[str, InfluxMeasurement] = {}
         for source in sources:
             for measurement in named_measurements(source, self.measurements_of(source.database or show.database)):
                 found[measurement.name] = measurement
         return [found[name] for name in sorted(found)]
 
-    def _listed(self, show: Show, measurement: Measurement) -> tuple[Sequence[str], list[Sequence[Any]]]:
+    def _listed(self, show: Show, measurement: InfluxMeasurement) -> tuple[Sequence[str], list[Sequence[Any]]]:
         if show.what == "field keys":
             kinds = {name: measurement.fields[name].stored.column for name in measurement.listed_fields}
             rows = [(name, "integer" if kind == "confidence" else "float") for name, kind in kinds.items()]
@@ -81,7 +81,7 @@ class Lists:
                     pairs.add((tag, text))
         return ("key", "value"), [*sorted(pairs)]
 
-    def _has_series(self, show: Show, measurement: Measurement) -> bool:
+    def _has_series(self, show: Show, measurement: InfluxMeasurement) -> bool:
         """Whether anything of a measurement is stored of people in the caller's reach; of very many none looks."""
         try:
             return any(self._is_stored(each) for each in self._series(show, measurement, by_device=False))
@@ -97,14 +97,14 @@ class Lists:
             return not metrics.isdisjoint(overview.metric for overview in reader.metrics(user_id))
         return any(reader.last_time_us(user_id, device_id, metric) is not None for metric in metrics)
 
-    def _series(self, show: Show, measurement: Measurement, *, by_device: bool) -> list[FoundSeries]:
+    def _series(self, show: Show, measurement: InfluxMeasurement, *, by_device: bool) -> list[FoundSeries]:
         _, condition = split_off_times(show.condition, self.now_us, None)
         names = list(measurement.fields)
         by_device |= any(each.name == measurement.device_tag for each in references_in(condition))
         return series_of(measurement, names, condition, self.people, by_device=by_device)
 
 
-def _keys(show: Show, measurement: Measurement) -> list[str]:
+def _keys(show: Show, measurement: InfluxMeasurement) -> list[str]:
     """Return the tags of a measurement that `WITH KEY` asks for."""
     wanted: set[str] = set()
     for key in show.keys:

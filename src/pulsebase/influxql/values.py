@@ -63,7 +63,7 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class ReadingRows:
     """Rows of one or more series, by time. Tags are texts, empty where a row has none."""
 
     times_us: I64
@@ -73,16 +73,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.times_us)
 
-    def take(self, places: npt.NDArray[np.intp] | Mask) -> Rows:
+    def take(self, places: npt.NDArray[np.intp] | Mask) -> ReadingRows:
         """Return the rows in these places."""
-        return Rows(
+        return ReadingRows(
             self.times_us[places],
             {name: values.take(places) for name, values in self.fields.items()},
             {name: texts[places] for name, texts in self.tags.items()},
         )
 
 
-def joined_rows(parts: list[Rows]) -> Rows:
+def joined_rows(parts: list[ReadingRows]) -> ReadingRows:
     """Return the rows of all parts by time; of equal times those of the first part come first."""
     if len(parts) == 1:
         return parts[0]
@@ -98,7 +98,7 @@ def joined_rows(parts: list[Rows]) -> Rows:
     for name in dict.fromkeys(name for part in parts for name in part.tags):
         tags[name] = np.concatenate([part.tags.get(name, same_text("", len(part))) for part in parts])
     times_us = np.concatenate([part.times_us for part in parts]) if parts else np.empty(0, np.int64)
-    rows = Rows(times_us, fields, tags)
+    rows = ReadingRows(times_us, fields, tags)
     return rows.take(np.argsort(times_us, kind="stable"))
 
 
