@@ -169,13 +169,12 @@ def asked() -> Iterator[Question]:
         yield _get(f"/v1/users/{who}/heart-rate/top-hours", include="hours", tz="Europe/Berlin", **period)
         yield _get(f"/v1/users/{who}")
         yield _get(f"/v1/users/{who}/devices")
-        yield _get(f"/v1/users/{who}/annotations")
         yield _get(f"/v1/users/{who}/export")
     yield _get("/v1/users")
     yield _get("/v1/users", query="b")
     yield _get("/v1/admin/export", user_ids=["ann", "7"])
     yield _get("/v1/admin/export", start="2024-01-16", end="2024-01-17")
-    for kind in ("people", "priorities", "summaries", "annotations"):
+    for kind in ("people", "priorities", "summaries"):
         yield _get("/v1/admin/records", kind=kind)
 
 

@@ -128,10 +128,10 @@ def with_text(answer: dict[str, Any], old: str, new: str) -> dict[str, Any]:
 
 
 def exports_of_a_person_tell_more(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """What brought the readings, and who asked about them, in files of their own."""
+    """What brought the readings, who asked about them, and what the person noted, in files of their own."""
     if not isinstance(before.get("body"), dict):
         return before
-    added = {name: now["body"][name] for name in ("imports.json", "audit.json")}
+    added = {name: now["body"][name] for name in ("imports.json", "audit.json")} | {"annotations.ndjson": ""}
     return before | {"body": before["body"] | added}
 
 

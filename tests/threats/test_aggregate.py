@@ -173,7 +173,7 @@ def test_fine_questions_about_other_metrics_are_refused(
 def test_it_opens_nothing_else(place: Guarded, study: TestClient) -> None:
     for name, need in NEEDS.items():
         method, path = path_of(name)
-        if need == "open" or name in ("GET /cohorts/heart-rate", "GET /cohorts/{metric}"):
+        if need in ("open", "key") or name in ("GET /cohorts/heart-rate", "GET /cohorts/{metric}"):
             continue
         answer = study.request(method, path, content=b"{")
         assert answer.status_code == (404 if need == "owner" else 403), name
