@@ -118,6 +118,8 @@ def test_the_room_makes_the_tables_of_people_and_none_of_readings(url: str) -> N
     tables = "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('pulsebase', 'public')"
     in_schema = [
         "annotations",
+        "commit_notes",
+        "commit_notes_wanted",
         "devices",
         "erased",
         "erasure_key",

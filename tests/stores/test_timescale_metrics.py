@@ -141,9 +141,9 @@ def test_a_database_of_heart_rate_is_brought_forward_without_writing_a_row_anew(
         before = [rows(url, places.format(table)) for table in tables]
         monkeypatch.undo()
         with connect(url) as connection:
-            with pytest.raises(StopError, match="schema version 5, 6 is needed: run pulsebase db init"):
+            with pytest.raises(StopError, match="schema version 5, 10 is needed: run pulsebase db init"):
                 require_current(connection)
-            assert set_up(connection, Policies()) == [6]
+            assert set_up(connection, Policies()) == [6, 9, 10]
         assert [rows(url, places.format(table)) for table in tables] == before
         store = TimescaleStore(url, BY_HAND)
         try:

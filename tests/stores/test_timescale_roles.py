@@ -156,10 +156,11 @@ def test_the_owner_brings_the_schema_forward_and_gives_the_others_what_is_new() 
     owner = as_role(url, OWNER)
     execute(url, "DROP TABLE pulsebase.horizon; DELETE FROM pulsebase.migrations WHERE number >= 3")
     execute(url, "DROP TABLE pulsebase.to_scrub, pulsebase.erased, pulsebase.erasure_receipts, pulsebase.erasure_key")
+    execute(url, "DROP TABLE pulsebase.commit_notes, pulsebase.commit_notes_wanted, pulsebase.annotations")
     execute(url, "DROP TABLE pulsebase.other_readings, pulsebase.series, pulsebase.metrics CASCADE")
     execute(url, "DROP FUNCTION pulsebase.write_anew, pulsebase.drop_expired_chunks")
     with connect(owner) as connection:
-        assert set_up(connection, Policies(), hypertables=False) == [3, 4, 5, 6]
+        assert set_up(connection, Policies(), hypertables=False) == [3, 4, 5, 6, 9, 10]
         assert apply_roles(connection, RolePasswords()) == [OWNER, API, EXPORTER]
     store = TimescaleStore(as_role(url, API), PostgresHarness.options)
     try:
