@@ -54,6 +54,7 @@ def test_no_body_that_never_ends_is_read(place: Guarded) -> None:
                 metric="spo2",
                 webhook_id="a",
                 signal_id="a",
+                annotation_id="a",
             )
             answer = place.owner.request(method, path, content=body(), headers={"content-type": "application/json"})
             assert answer.status_code in (400, 403, 404, 405, 413), (method, path)

@@ -75,6 +75,8 @@ _EXAMPLES: Mapping[str, Any] = {
     "name": "takeout.zip",
     "import_id": 1,
     "annotation_id": "run-1",
+    "signal_id": "high-at-night",
+    "webhook_id": "our-alarms",
     "q": "SHOW DATABASES",
 }
 _METRIC = {"path": "oxygen-saturation", "query": ["heart_rate"]}
