@@ -118,8 +118,8 @@ def client(roles: Roles, api: str) -> Iterator[str]:
         yield url
 
 
-def test_the_roles_work_together(tmp_path: Path) -> None:
-    roles = Roles(tmp_path, bare_timescale())
+def test_the_roles_work_together(tmp_path_factory: pytest.TempPathFactory) -> None:
+    roles = Roles(tmp_path_factory.mktemp("roles"), bare_timescale())  # names of sockets have to be short
     for _ in range(2):  # doing it again changes nothing
         done = subprocess.run(
             roles.command("db-init-service"),
@@ -152,7 +152,7 @@ def test_the_roles_work_together(tmp_path: Path) -> None:
         assert re.fullmatch("[0-9a-f]{32}", browser.get("/v1/users").headers["X-Request-ID"])
         assert browser.get("/v1/users", headers={"X-Request-ID": "mine"}).headers["X-Request-ID"] == "mine"
     for name in ("api-service", "ingestion-user1"):
-        lines = [line for line in (tmp_path / f"{name}.log").read_text().splitlines() if line.startswith("{")]
+        lines = [line for line in (roles.folder / f"{name}.log").read_text().splitlines() if line.startswith("{")]
         assert all(json.loads(line)["level"] in ("info", "warning") for line in lines)
 
 
