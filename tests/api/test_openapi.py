@@ -51,7 +51,7 @@ def test_the_document_is_one_that_clients_can_be_made_of(installed: Callable[...
 
 #: What only somebody knows who was told.
 WITHOUT_EXAMPLE = {"ticket", "state", "erasure_id"}
-ENDLESS_OR_PERSONAL = ("/v1/stream", "/v1/sources", "/v1/erasures/")
+ENDLESS_OR_PERSONAL = ("/v1/stream", "/v1/signals/stream", "/v1/sources", "/v1/erasures/")
 
 
 def test_examples_are_taken_as_they_are(installed: Callable[..., Api]) -> None:
