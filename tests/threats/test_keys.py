@@ -87,6 +87,7 @@ def test_a_key_does_what_its_scopes_say_and_nothing_else(place: Guarded, scope: 
         method, path = path_of(name)
         if need == "open":
             continue
+        method = "HEAD" if path.endswith("/signals/stream") else method  # whose answer would not end
         status = client.request(method, path, content=b"{").status_code
         if need == "owner":
             assert status == 404, name
