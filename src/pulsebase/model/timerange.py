@@ -170,6 +170,13 @@ def parse_reading_time(text: str) -> int:
     return to_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
+def instant_of(value: object, field: str) -> int:
+    """The same as `parse_instant`, of a value that may be something else than a text."""
+    if not isinstance(value, str):
+        raise RejectedError.of(field, "must be a text such as 2024-01-15T10:00:00Z")
+    return parse_instant(value, field)
+
+
 def parse_instant(text: str, field: str) -> int:
     """Microseconds since 1970 of a date (its midnight) or a time, in UTC where no offset is written.
 

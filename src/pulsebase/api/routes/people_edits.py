@@ -11,7 +11,7 @@ from typing import Any
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.codecs.json_bodies import identifier_in
 from pulsebase.model.errors import FieldError, RejectedError, TooManyRowsError, UnknownUserError, after, shown_name
-from pulsebase.model.timerange import parse_instant
+from pulsebase.model.timerange import instant_of
 from pulsebase.model.users import (
     DeviceOverview,
     DevicePriority,
@@ -132,7 +132,7 @@ class PeopleEditor:
         if "priority" not in fields:
             raise RejectedError.of("priority", "is required; null restores the default")
         priority = checked_priority(fields["priority"])
-        valid_from_us = _instant(fields["valid_from"]) if "valid_from" in fields else 0
+        valid_from_us = instant_of(fields["valid_from"], "valid_from") if "valid_from" in fields else 0
         with self._changing():
             if self._store.user(user_id) is None:
                 raise UnknownUserError
@@ -181,12 +181,6 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _today() -> date:
     return datetime.now(UTC).date()
-
-
-def _instant(value: object) -> int:
-    if not isinstance(value, str):
-        raise RejectedError.of("valid_from", "must be a text such as 2024-01-15T10:00:00Z")
-    return parse_instant(value, "valid_from")
 
 
 def refuse_others(fields: Mapping[str, Any], *known: str) -> None:

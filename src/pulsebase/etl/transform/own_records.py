@@ -15,7 +15,7 @@ from pulsebase.model.errors import FieldError, RejectedError, shown_name
 from pulsebase.model.exported import Record
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.summaries import DailySummary, summary_problem
-from pulsebase.model.timerange import parse_instant
+from pulsebase.model.timerange import instant_of
 from pulsebase.model.users import DevicePriority, User, checked_person, checked_priority
 
 RecordT = TypeVar("RecordT", User, DevicePriority, DailySummary, Annotation)
@@ -59,7 +59,7 @@ def _priorities(lines: Sequence[bytes], first: int) -> ParsedRecords:
             _identifier(given, "user_id"),
             _identifier(given, "device_id"),
             checked_priority(given["priority"]),
-            _instant(given, "valid_from"),
+            instant_of(given["valid_from"], "valid_from"),
         )
 
     return _parsed(lines, first, ["user_id", "device_id", "priority", "valid_from"], priority)
@@ -84,11 +84,11 @@ def _annotations(lines: Sequence[bytes], first: int) -> ParsedRecords:
     def annotation(given: Mapping[str, Any]) -> Annotation:
         if not isinstance(given["text"], str):
             raise RejectedError.of("text", "must be a text")
-        end_us = None if given["end"] is None else _instant(given, "end")
+        end_us = None if given["end"] is None else instant_of(given["end"], "end")
         found = Annotation(
             _identifier(given, "user_id"),
             _identifier(given, "annotation_id"),
-            _instant(given, "start"),
+            instant_of(given["start"], "start"),
             end_us,
             given["text"],
         )
@@ -137,12 +137,6 @@ def _identifier(given: Mapping[str, Any], name: str) -> str:
     if problem is not None:
         raise RejectedError.of(name, problem)
     return str(given[name])
-
-
-def _instant(given: Mapping[str, Any], name: str) -> int:
-    if not isinstance(given[name], str):
-        raise RejectedError.of(name, "must be a text such as 2024-01-15T10:00:00Z")
-    return parse_instant(given[name], name)
 
 
 def _field_of(error: msgspec.ValidationError) -> str:
