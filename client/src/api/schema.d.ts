@@ -7567,6 +7567,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example high-at-night */
                 signal_id: string;
             };
             cookie?: never;
@@ -7629,6 +7630,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example high-at-night */
                 signal_id: string;
             };
             cookie?: never;
@@ -7833,6 +7835,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example our-alarms */
                 webhook_id: string;
             };
             cookie?: never;
@@ -7895,6 +7898,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example our-alarms */
                 webhook_id: string;
             };
             cookie?: never;
@@ -7971,6 +7975,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @example our-alarms */
                 webhook_id: string;
             };
             cookie?: never;
