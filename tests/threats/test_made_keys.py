@@ -25,7 +25,7 @@ def test_a_made_key_sends_readings_of_its_people_and_does_nothing_else(place: Gu
     assert phone.post("/v1/metrics/heart-rate", json=reading("bob")).status_code == 400
     assert phone.get("/v1/users/ann").status_code == 403
     assert phone.post("/v1/keys", json={"name": "more"}).status_code == 403
-    told = {"access": "on", "name": "anns-phone", "scopes": ["ingest"], "for_everybody": False}
+    told = {"access": "on", "name": "anns-phone", "scopes": ["ingest"], "for_everybody": False, "max_people": 100}
     assert phone.get("/v1/access").json() == told
 
 

@@ -1514,6 +1514,7 @@ export interface components {
          * CallerEntry
          * @description Whether keys are needed, and what the caller may do. `name` is that of the key, null without one; `scopes` holds
          *     also those that another scope includes; `for_everybody` is false for a key that is for some people alone.
+         *     `max_people` is the most people in one answer.
          */
         CallerEntry: {
             /** @enum {string} */
@@ -1521,6 +1522,7 @@ export interface components {
             name: string | null;
             scopes: ("ingest" | "read" | "admin" | "metrics" | "aggregate")[];
             for_everybody: boolean;
+            max_people: number;
         };
         /**
          * Cohort

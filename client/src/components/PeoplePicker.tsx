@@ -1,7 +1,8 @@
 import { useId } from "react";
 import type { User } from "../api/types";
 import { dateLabel } from "../charts/labels";
-import { MAX_PEOPLE } from "../state/url";
+import { pluralLabel } from "../figures/words";
+import { useMostPeople } from "../state/useAccess";
 import type { Directory } from "../state/usePeople";
 import { ErrorNotice } from "./ErrorNotice";
 
@@ -65,7 +66,8 @@ function listNote(directory: Directory, query: string): string | null {
 export function PeoplePicker(props: PeoplePickerProps) {
   const { directory, query, onQuery, chosen, colourOf, zone, onToggle } = props;
   const searchId = useId();
-  const full = chosen.length >= MAX_PEOPLE;
+  const most = useMostPeople();
+  const full = chosen.length >= most;
   const note = listNote(directory, query);
   return (
     <div className="people">
@@ -103,7 +105,11 @@ export function PeoplePicker(props: PeoplePickerProps) {
           Show more
         </button>
       )}
-      {full && <p className="faint people-note">A chart shows up to {MAX_PEOPLE} people.</p>}
+      {full && (
+        <p className="faint people-note">
+          A chart shows up to {pluralLabel(most, "person", "people")}.
+        </p>
+      )}
     </div>
   );
 }

@@ -6,13 +6,14 @@ import { FigureList } from "../components/FigureList";
 import { OtherMetrics } from "../components/MetricPicker";
 import { PersonSearch } from "../components/PersonSearch";
 import { PlainChart } from "../components/PlainChart";
-import { agoLabel } from "../figures/words";
+import { agoLabel, pluralLabel } from "../figures/words";
 import type { StreamState } from "../live/follow";
 import { useLive } from "../live/useLive";
 import { useTick } from "../live/useTick";
 import { goToSearch, onFollow, useSearch } from "../state/navigation";
 import { addressOf } from "../state/route";
-import { MAX_PEOPLE, parseView } from "../state/url";
+import { parseView } from "../state/url";
+import { useMostPeople, useSettledMostPeople } from "../state/useAccess";
 import { useColours } from "../state/useColours";
 import { useMetrics } from "../state/useMetrics";
 import { useDirectory, useRecords } from "../state/usePeople";
@@ -33,25 +34,26 @@ function windowOf(search: string): number {
 }
 
 /** Whoever was measured last, by whole hours, comes first; without readings, nobody is proposed. */
-function lastMeasured(users: readonly User[], now: number): string[] {
+function lastMeasured(users: readonly User[], now: number, few: number): string[] {
   const hoursAgo = (user: User) => {
     return Math.max(0, Math.floor((now - Date.parse(user.last_reading ?? "")) / HOUR_MS));
   };
   const measured = users.filter((user) => user.last_reading !== null);
   const order = measured.sort((a, b) => hoursAgo(a) - hoursAgo(b));
-  return order.slice(0, MOST_PROPOSED).map((user) => user.user_id);
+  return order.slice(0, few).map((user) => user.user_id);
 }
 
 /** An address without people is completed with those who have the newest readings. */
 function useLivePeople(search: string) {
   const chosen = useMemo(() => parseView(search).people, [search]);
   const directory = useDirectory("", chosen === null);
+  const most = useSettledMostPeople();
   const { answered, users } = directory;
   useEffect(() => {
-    if (chosen !== null || answered !== "") return;
-    const people = lastMeasured(users, Date.now());
+    if (chosen !== null || answered !== "" || most === null) return;
+    const people = lastMeasured(users, Date.now(), Math.min(MOST_PROPOSED, most));
     goToSearch({ people: people.length > 0 ? people : [""] }, "replace");
-  }, [chosen, answered, users]);
+  }, [chosen, answered, users, most]);
   const people = chosen ?? [];
   return { people, records: useRecords(people, directory.users), failure: directory.error };
 }
@@ -114,6 +116,7 @@ export function LivePage() {
   const choose = (next: readonly string[]) => {
     goToSearch({ people: next.length > 0 ? next : [""] });
   };
+  const most = useMostPeople();
   const empty = !lines.some((line) => line.from.length > 0);
   const about = { live, people, nameOf, colourOf, now, span, zone, theme };
   const view: LiveView = { ...about, instant, onInstant: setInstant };
@@ -128,7 +131,7 @@ export function LivePage() {
           label="Add a person"
           placeholder="Search by name or id"
           without={people}
-          disabled={people.length >= MAX_PEOPLE}
+          disabled={people.length >= most}
           onChoose={(id) => choose([...people, id])}
         />
       </div>
@@ -240,11 +243,12 @@ function LiveBlank(props: {
   zone: string;
 }) {
   const { people, records, state, failed, zone } = props;
+  const most = useMostPeople();
   if (people.length === 0) {
     return (
       <div className="blank">
         <h2>{failed ? "Pulsebase does not answer" : "Nobody is chosen"}</h2>
-        <p>Add up to {MAX_PEOPLE} people to see their readings as they come.</p>
+        <p>Add up to {pluralLabel(most, "person", "people")} to see their readings as they come.</p>
       </div>
     );
   }

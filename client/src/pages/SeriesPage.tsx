@@ -1,7 +1,8 @@
 import { lazy, Suspense, useState } from "react";
 import { dateLabel } from "../charts/labels";
 import { isEmpty, PeoplePicker } from "../components/PeoplePicker";
-import { MAX_PEOPLE, SUMMARY } from "../state/url";
+import { SUMMARY } from "../state/url";
+import { useSettledMostPeople } from "../state/useAccess";
 import { useColours } from "../state/useColours";
 import { useDays } from "../state/useDays";
 import { useMedia } from "../state/useMedia";
@@ -35,7 +36,7 @@ export function SeriesPage() {
   const [query, setQuery] = useState("");
   const [width, setWidth] = useState(0);
   const directory = useDirectory(query.trim());
-  const page = usePage(view, directory, width, MAX_PEOPLE);
+  const page = usePage(view, directory, width, useSettledMostPeople());
   const wide = useMedia("(min-width: 56rem)");
   const { people, nameOf, zone } = page;
   const { theme, colourOf } = useColours(people);

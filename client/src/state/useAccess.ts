@@ -4,13 +4,17 @@ import { get } from "../api/client";
 import { isAbort } from "../api/errors";
 import { keyState, onKeyChange } from "../api/key";
 import type { Access, Scope } from "../api/types";
+import { MAX_PEOPLE } from "./url";
 
 let known: Access | null = null;
+/** Whether the question has ended, with an answer or without. */
+let settled = false;
 let asking: AbortController | null = null;
 const listeners = new Set<() => void>();
 
 function tell(access: Access | null): void {
   known = access;
+  settled = true;
   for (const listener of listeners) listener();
 }
 
@@ -43,6 +47,20 @@ function subscribe(listener: () => void): () => void {
 /** Null before it is known. */
 export function useAccess(): Access | null {
   return useSyncExternalStore(subscribe, () => known);
+}
+
+/** How many people a chart may show here: what the page can draw, or less where the server answers for fewer. */
+export function useMostPeople(): number {
+  return useSettledMostPeople() ?? MAX_PEOPLE;
+}
+
+/** The same, but null until the server has been asked. */
+export function useSettledMostPeople(): number | null {
+  return useSyncExternalStore(subscribe, mostPeople);
+}
+
+function mostPeople(): number | null {
+  return settled ? Math.min(MAX_PEOPLE, known?.max_people ?? MAX_PEOPLE) : null;
 }
 
 /** Whether the key is known not to have this scope. */

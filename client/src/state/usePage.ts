@@ -58,12 +58,12 @@ function useCompletion(
   directory: Directory,
   extent: Span | null,
   known: boolean,
-  few: number,
+  few: number | null,
 ) {
   const { answered, users } = directory;
   useEffect(() => {
     if (view.people === null) {
-      if (answered !== "" || users.length === 0) return;
+      if (few === null || answered !== "" || users.length === 0) return;
       const measured = users.filter((user) => user.readings > 0);
       const proposed = (measured.length > 0 ? measured : users).slice(0, few);
       goTo({ people: proposed.map((user) => user.user_id) }, "replace");
@@ -89,8 +89,8 @@ function onWall(choice: RangeChoice, mine: string): RangeChoice {
   return { kind: "span", span: { start: wallOf(start, mine), end: wallOf(end, mine) }, wall: true };
 }
 
-/** `few`: an address that names nobody shows so many, the first who have readings. */
-export function usePage(view: View, directory: Directory, width: number, few: number): Page {
+/** `few`: an address that names nobody shows so many, the first who have readings; null before that is known. */
+export function usePage(view: View, directory: Directory, width: number, few: number | null): Page {
   const people = view.people ?? NOBODY;
   const choice = view.range;
   const mine = browserZone();

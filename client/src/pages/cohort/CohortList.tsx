@@ -23,7 +23,7 @@ import { LOCALE } from "../../locale";
 import { boundsLabel, type Cohort, conditionLabels, HEART_RATE } from "../../state/cohort";
 import { goToSearch, onFollow } from "../../state/navigation";
 import { addressOf } from "../../state/route";
-import { MAX_PEOPLE } from "../../state/url";
+import { useMostPeople } from "../../state/useAccess";
 import { useAnswer } from "../../state/useAnswer";
 import { type Asked, useCohort } from "../../state/useCohort";
 import type { MetricRecord } from "../../state/useMetrics";
@@ -178,15 +178,16 @@ function Members({ asked, rows, order, subject, linkOf }: MembersProps) {
       Math.max(...all.map(([, high]) => high)),
     ] as const;
   }, [extremes]);
+  const most = useMostPeople();
   const compared =
-    chosen.length > 0 ? chosen : rows.slice(0, MAX_PEOPLE).map((row) => row.member.user_id);
+    chosen.length > 0 ? chosen : rows.slice(0, most).map((row) => row.member.user_id);
   const course =
     scale && rangeText(scale[0], scale[1], asked.cohort.metric === HEART_RATE ? 0 : subject.digits);
   return (
     <>
       <div className="cohort-tools">
         <a className="button" href={addressOf("compare", linkOf(compared))} onClick={onFollow}>
-          {compareLabel(compared.length, chosen.length > 0 || rows.length <= MAX_PEOPLE)}
+          {compareLabel(compared.length, chosen.length > 0 || rows.length <= most)}
         </a>
         <button
           type="button"
@@ -230,7 +231,7 @@ function Members({ asked, rows, order, subject, linkOf }: MembersProps) {
                 scale={scale}
                 search={linkOf([row.member.user_id])}
                 chosen={chosen.includes(row.member.user_id)}
-                full={chosen.length >= MAX_PEOPLE}
+                full={chosen.length >= most}
                 onChosen={(id) => {
                   const others = chosen.filter((one) => one !== id);
                   setChosen(others.length < chosen.length ? others : [...chosen, id]);

@@ -30,6 +30,7 @@ def router(services: RequestServices) -> APIRouter:
             "name": principal.name if principal.number > 0 else None,
             "scopes": [scope for scope in SCOPES if principal.holds(scope)],
             "for_everybody": principal.people is None,
+            "max_people": services.series.limits.max_people,
         }
         return Response(msgspec.json.encode(body), media_type=JSON)
 

@@ -13,6 +13,7 @@ from pulsebase.api.schemas.common import Identifier
 class CallerEntry(BaseModel):
     """Whether keys are needed, and what the caller may do. `name` is that of the key, null without one; `scopes` holds
     also those that another scope includes; `for_everybody` is false for a key that is for some people alone.
+    `max_people` is the most people in one answer.
     """
 
     model_config = ConfigDict(title="Caller")
@@ -21,6 +22,7 @@ class CallerEntry(BaseModel):
     name: str | None
     scopes: list[Scope]
     for_everybody: bool
+    max_people: int
 
 
 class NewKey(BaseModel):
