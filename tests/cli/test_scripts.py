@@ -20,7 +20,7 @@ from tests.support.process import PULSEBASE, Place, serving
 #: Commands whose output is text alone, or files, or another program's.
 WITHOUT_TABLES = {
     *("serve", "demo", "sync", "ingest", "connect", "disconnect", "import", "openapi", "mcp", "strap", "fixtures"),
-    *("fitbit-sim", "google-sim", "oura-sim", "check", "retention", "backup", "copy"),
+    *("fitbit-sim", "google-sim", "oura-sim", "polar-sim", "withings-sim", "check", "retention", "backup", "copy"),
     *("db init", "keys create", "keys revoke", "imports undo", "users allow", "users import"),
 }
 
