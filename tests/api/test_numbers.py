@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.api.conftest import Api, reading
+from tests.api.operations import ending_operations
 
 WHOLE = ["2147483648", "9223372036854775808", "18446744073709551616", "-1", "-9223372036854775809", "1" + "0" * 5000]
 NUMBERS = [*WHOLE, "NaN", "1e400", "0x10", "words", "١٢", ""]
@@ -29,11 +30,9 @@ USUAL: Mapping[str, str] = {
 
 
 def operations(api: Api) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    """Method, template and parameters of every route that answers and ends."""
-    for path, methods in api.get("/openapi.json").json()["paths"].items():
-        for method, operation in methods.items():
-            if path != "/v1/stream":
-                yield method.upper(), path, operation.get("parameters", [])
+    """Method, template and parameters of every route whose answer ends."""
+    for method, path, operation in ending_operations(api.get("/openapi.json").json()):
+        yield method, path, operation.get("parameters", [])
 
 
 def test_no_number_in_a_parameter_is_a_fault(any_api: Api) -> None:
