@@ -1,7 +1,7 @@
 """Prometheus and Alertmanager, with the files of `deploy/`, watch a server that works and then is gone.
 
-Only addresses, intervals and patience are changed in the files. What containers and a database server tell is not
-there; the syntax of those queries is checked elsewhere.
+Only addresses, intervals and patience are changed in the files. What containers, a database server and a cluster
+tell is not there; the syntax of those queries is checked elsewhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from tests.deploy.files import PROMETHEUS, RULES, alertmanager_configuration, qu
 from tests.support.process import Place, Server, serving, wait_until
 from tests.support.programs import free_port, running
 
-_ELSEWHERE = re.compile(r"\b(container|pg)_\w+")
+_ELSEWHERE = re.compile(
+    r"\b((container|pg)_\w+|pulsebase_store_(reachable_shards|shards|most_parts|commit_in_flight_seconds)\b)"
+)
 
 
 class Webhook:
