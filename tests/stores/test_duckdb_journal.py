@@ -432,7 +432,8 @@ def as_the_version_before(folder: Path) -> None:
         database.execute("ALTER TABLE users DROP COLUMN name_folded")
         for view in ("vital_signs", "vital_signs_1h", "vital_signs_1d"):
             database.execute(f"DROP VIEW {view}")
-        database.execute("DROP TABLE metrics")
+        for table in ("metrics", "annotations"):
+            database.execute(f"DROP TABLE {table}")
         database.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
 
 

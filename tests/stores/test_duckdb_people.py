@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import HOUR_US
@@ -52,6 +53,7 @@ def test_no_table_keeps_a_row_of_somebody_who_was_removed() -> None:
         store.maintenance.merge_staged()  # into `late`
         store.put_priority(DevicePriority("ann", "device_b", 3))
         store.put_summaries([DailySummary("ann", date(2024, 1, 15), 55.0, None)])
+        store.put_annotations([Annotation("ann", "run-1", TEN, None, "a run")])
         ask(store, Resolution.QUARTER, span("2024-01-15", "2024-01-16"))
         store.maintenance.build_quarters()
         before = rows_by_table(store)
