@@ -72,17 +72,9 @@ def pytest_configure(config: Any) -> None:
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
-    """Groups first, the largest before the others, then every test by itself.
+    from tests.support.scheduling import GroupScheduling
 
-    pytest-xdist's own groups are marks, which it writes into a name that pytest no longer reads.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            return group_of(nodeid)
-
-    return Scheduling(config, log)
+    return GroupScheduling(group_of, config, log)
 
 
 def group_of(nodeid: str) -> str:

@@ -1,13 +1,16 @@
-"""The order in which tests begin, and where their temporary files lie."""
+"""How tests are shared out, what ends those that hang, and where their temporary files lie."""
 
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.conftest import SLOW, group_of, slowness
 from tests.support import ram_disk
+from tests.support.scheduling import GroupScheduling
 
 
 @pytest.mark.parametrize("file", SLOW)
@@ -28,6 +31,52 @@ def test_slow_tests_begin_before_others_and_the_slowest_first() -> None:
 
 def test_a_slow_file_s_tests_of_the_large_engine_stay_with_their_group() -> None:
     assert slowness("tests/query/test_cohorts.py::test[timescale]") == slowness("tests/api/test_bulk.py::test")
+
+
+class Worker:
+    """A process that keeps in mind which tests it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[int] = []
+        self.shutting_down = False
+        self.gateway = SimpleNamespace(id="a process")
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.given += indices
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def test_what_a_process_that_died_had_left_is_run_but_the_test_it_died_in_is_not() -> None:
+    """At the end of a run, when the other process has been told that there is no more to do."""
+    tests = ["tests/cli/test_a.py::test_0", "tests/cli/test_a.py::test_1"]
+    tests += [f"tests/test_settings.py::test_{number}" for number in range(2, 8)]
+    shared_by_two: Any = SimpleNamespace(
+        option=SimpleNamespace(loadscopereorder=True), getvalue={"tx": ["2*popen"]}.__getitem__
+    )
+    scheduling = GroupScheduling(group_of, shared_by_two, None)
+    dying, other, new = Worker(), Worker(), Worker()
+    for worker in (dying, other):
+        scheduling.add_node(worker)
+        scheduling.add_node_collection(worker, tests)
+    scheduling.schedule()
+    for index in other.given:  # which grows
+        scheduling.mark_test_complete(other, index)
+    assert other.shutting_down
+    assert scheduling.remove_node(dying) == tests[dying.given[0]]
+    assert not scheduling.tests_finished
+    scheduling.add_node(new)
+    scheduling.add_node_collection(new, tests)
+    scheduling.schedule()
+    assert sorted(other.given + dying.given) == list(range(len(tests)))
+    # A process begins a test when it knows the next one, or that there is none.
+    assert new.given == dying.given[1:] == [1, 3]
+
+
+def test_a_test_that_hangs_fails_and_one_that_is_deaf_to_that_ends_its_process(pytestconfig: pytest.Config) -> None:
+    limit_s, end_s = float(pytestconfig.getini("timeout")), float(pytestconfig.getini("faulthandler_timeout"))
+    assert (0 < limit_s < end_s, pytestconfig.getini("faulthandler_exit_on_timeout")) == (True, True)
 
 
 @pytest.fixture
