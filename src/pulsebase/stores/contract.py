@@ -1,4 +1,5 @@
-"""What every store promises. Each promise is written here, once; `testing/laws/` states each as a test.
+"""What every store promises. Each promise is written here, once; `testing/laws/` states each as a test. What goes in
+and comes out is in `questions.py` and `reports.py`.
 
 Stores are synchronous. A `Reader` may be called from many threads at once; a `Writer` from one thread at a time, at the
 same time as readers. No method returns live state: what comes back never changes later.
@@ -6,244 +7,75 @@ same time as readers. No method returns live state: what comes back never change
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pulsebase.model.annotations import Annotation
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
-from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview
+from pulsebase.stores.questions import (
+    BUCKET_SCHEMA,
+    RAW_SCHEMA,
+    STORED_SCHEMA,
+    TOTALS_SCHEMA,
+    Cancellation,
+    SeriesQuery,
+    TotalsQuery,
+)
+from pulsebase.stores.reports import (
+    PUSH_KIND,
+    BackupReport,
+    CheckReport,
+    CommitNote,
+    Expiry,
+    Origin,
+    ScrubReport,
+    StoredValues,
+    origin_of_nobody,
+)
 
 if TYPE_CHECKING:
     from pulsebase.stores.erasures import ErasureLog
 
-#: A raw answer: one row a reading, by time, then device. `value` in hundredths of the unit.
-RAW_SCHEMA = pa.schema(
-    [
-        pa.field("time_us", pa.int64(), nullable=False),
-        pa.field("value", pa.int16(), nullable=False),
-        pa.field("device_id", pa.string(), nullable=False),
-        pa.field("confidence", pa.int8()),
-    ]
-)
 
-#: A bucketed answer: one row a bucket with at least one counted reading, by time. `sum`, `min`, `max` in hundredths.
-#: `device_id` is the device of the readings where a bucket can have only one: 1s and 1m without `include_all`, else
-#: null.
-BUCKET_SCHEMA = pa.schema(
-    [
-        pa.field("time_us", pa.int64(), nullable=False),
-        pa.field("count", pa.int64(), nullable=False),
-        pa.field("sum", pa.int64(), nullable=False),
-        pa.field("min", pa.int16(), nullable=False),
-        pa.field("max", pa.int16(), nullable=False),
-        pa.field("minutes", pa.int64(), nullable=False),
-        pa.field("device_id", pa.string()),
-    ]
-)
-
-#: What people's readings of a period come to: one row a person with at least one counted reading, by id (bytes).
-TOTALS_SCHEMA = pa.schema(
-    [
-        pa.field("user_id", pa.string(), nullable=False),
-        pa.field("count", pa.int64(), nullable=False),
-        pa.field("sum", pa.int64(), nullable=False),
-        pa.field("minutes", pa.int64(), nullable=False),
-    ]
-)
-
-#: Every stored reading, as the back door of the tests and exports see it.
-STORED_SCHEMA = pa.schema(
-    [
-        pa.field("user_id", pa.string(), nullable=False),
-        pa.field("device_id", pa.string(), nullable=False),
-        pa.field("time_us", pa.int64(), nullable=False),
-        pa.field("value", pa.int16(), nullable=False),
-        pa.field("confidence", pa.int8()),
-        pa.field("metric", pa.string(), nullable=False),
-        pa.field("origin", pa.int32(), nullable=False),
-    ]
-)
-
-
-#: The kind of origins by which devices send readings. What they sent was acknowledged, and is never taken back.
-PUSH_KIND = "push"
+#: The whole contract, whatever module of it a name is written in.
+__all__ = [
+    "BUCKET_SCHEMA",
+    "EXPORT_BATCH_READINGS",
+    "PUSH_KIND",
+    "RAW_SCHEMA",
+    "STORED_SCHEMA",
+    "TOTALS_SCHEMA",
+    "BackupReport",
+    "Cancellation",
+    "Capabilities",
+    "CheckReport",
+    "CommitNote",
+    "CommitNotes",
+    "Embedded",
+    "Expiry",
+    "Origin",
+    "Reader",
+    "Registry",
+    "ScrubReport",
+    "SeriesQuery",
+    "Store",
+    "StoredValues",
+    "TotalsQuery",
+    "Writer",
+    "origin_of_nobody",
+]
 
 #: The most rows of one batch of an export.
 EXPORT_BATCH_READINGS = 1 << 17
-
-
-class Cancellation:
-    """Lets whoever asked a question take it back while it is answered."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._stops: list[Callable[[], None]] = []
-        self._cancelled = False
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether nobody waits for the answer any more."""
-        return self._cancelled
-
-    def cancel(self) -> None:
-        """Stop what runs now and whatever would come after it."""
-        with self._lock:
-            self._cancelled = True
-            for stop in self._stops:
-                stop()
-
-    @contextlib.contextmanager
-    def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Call `stop` if the question is taken back during the block."""
-        with self._lock:
-            self._stops.append(stop)
-            if self._cancelled:
-                stop()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._stops.remove(stop)
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesQuery:
-    """One person's series of one metric.
-
-    Attributes:
-        user_id: the person.
-        metric: the name of the metric. What was never stored is no error: nothing is found.
-        range: half-open; already widened to whole buckets of `resolution` (`day_starts[0]`, `day_starts[-1]` for days).
-            Hours alone may be cut: an hour at the edge then counts only its readings inside the range.
-        resolution: the rung.
-        device_id: this device alone, no resolution between devices.
-        include_all: the readings of every device, or of `device_id` alone when both are given; raw then also shows
-            those of confidence 0, which nothing else shows and buckets never count. `minutes` are distinct over all
-            devices.
-        day_starts: for `Resolution.DAY`: where the days start, ascending, and the end of the last one.
-        limit: at most this many rows; one more row than that raises `TooManyRowsError`.
-        cancellation: stops the query when it is taken back, with `QueryCancelledError`.
-        timeout_s: the time after which the query is cancelled; None for no limit.
-        kind: what the question is called where questions are timed; it changes no answer.
-    """
-
-    user_id: str
-    range: TimeRange
-    resolution: Resolution
-    device_id: str | None = None
-    include_all: bool = False
-    day_starts: Sequence[int] = field(default=())
-    limit: int | None = None
-    timeout_s: float | None = None
-    cancellation: Cancellation | None = None
-    kind: str = "series"
-    metric: str = HEART_RATE.name
-
-
-@dataclass(frozen=True, slots=True)
-class TotalsQuery:
-    """What the readings of many people in one metric come to over one period.
-
-    Attributes:
-        metric: the name of the metric.
-        range: half-open, exact: nothing is widened.
-        genders: people of one of these alone; None for anybody.
-        born_by: people born on this day or before alone, which leaves out those whose birth date is not known; None
-            for anybody.
-        born_after: people born after this day alone, which leaves out the same people; None for anybody.
-        timeout_s: the time after which the query is cancelled; None for no limit.
-        cancellation: stops the query when it is taken back, with `QueryCancelledError`.
-    """
-
-    range: TimeRange
-    genders: frozenset[str] | None = None
-    born_by: date | None = None
-    timeout_s: float | None = None
-    cancellation: Cancellation | None = None
-    metric: str = HEART_RATE.name
-    born_after: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What brought readings: a push stream, a sync, an import.
-
-    `number` is what readings are kept under, `received_us` when it was registered, in microseconds UTC.
-    """
-
-    number: int
-    kind: str
-    name: str
-    received_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredValues:
-    """What is stored of readings, row by row: whether they are `there`, and what they say. Where nothing is there, the
-    other columns mean nothing. Confidences are `NO_CONFIDENCE` for none.
-    """
-
-    there: npt.NDArray[np.bool_]
-    values: npt.NDArray[np.int16]
-    confidences: npt.NDArray[np.int8]
-    origins: npt.NDArray[np.int32]
-
-    @classmethod
-    def nothing(cls, count: int) -> StoredValues:
-        """Nothing is stored of so many readings."""
-        return cls(
-            np.zeros(count, np.bool_), np.zeros(count, np.int16), np.zeros(count, np.int8), np.zeros(count, np.int32)
-        )
-
-    def put(
-        self, rows: npt.NDArray[np.intp], values: npt.ArrayLike, confidences: npt.ArrayLike, origins: npt.ArrayLike
-    ) -> None:
-        """Say what is stored of the readings at these places, while this is put together."""
-        self.there[rows], self.values[rows] = True, values
-        self.confidences[rows], self.origins[rows] = confidences, origins
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What a check of a store compared, and each difference in words; no difference means sound."""
-
-    readings: int
-    rollup_rows: int
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """The horizon, before which raw readings have expired, in microseconds UTC, and how many went with this call."""
-
-    horizon_us: int
-    readings: int
-
-
-@dataclass(frozen=True, slots=True)
-class ScrubReport:
-    """What a store took on the disk before it was scrubbed, and what it takes since."""
-
-    before_bytes: int
-    after_bytes: int
-
-
-def origin_of_nobody(number: int) -> str:
-    """What an origin is called once the person it was named after was removed."""
-    return f"erased {number}"
 
 
 class Writer(Protocol):
@@ -445,15 +277,6 @@ class Reader(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class BackupReport:
-    """A finished copy: its folder, the database file in it, and the bytes written."""
-
-    folder: str
-    database: str
-    size_bytes: int
-
-
 class Embedded(Protocol):
     """What a store in a folder of its own can do besides."""
 
@@ -477,25 +300,6 @@ class Embedded(Protocol):
 
     def advertise(self, socket_path: str | None) -> None:
         """Tell other processes, which find the store locked, where this one takes commands; None: nowhere any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitNote:
-    """What commits changed of a person's readings, noted with them.
-
-    Attributes:
-        number: by which it is dropped; of the same person, later commits have higher ones.
-        user_id: the person; None for everybody.
-        metric: the metric; None for all of them.
-        range: half-open; it holds the times of everything that changed.
-        readings: how many were written, a reading that came again included; 0 if readings only went, or count anew.
-    """
-
-    number: int
-    user_id: str | None
-    metric: str | None
-    range: TimeRange
-    readings: int
 
 
 class CommitNotes(Protocol):
