@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pulsebase.model.errors import SettingsError
-from pulsebase.settings import load_settings, role_passwords
+from pulsebase.settings_loading import load_settings, role_passwords
 from pulsebase.stores.open import parse_store_url
 from pulsebase.wiring_options import cluster_choice
 

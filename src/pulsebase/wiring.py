@@ -50,7 +50,8 @@ from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.users import User
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
-from pulsebase.settings import Settings, role_passwords
+from pulsebase.settings import Settings
+from pulsebase.settings_loading import role_passwords
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
 from pulsebase.stores.contract import Capabilities, Store
 from pulsebase.stores.erased_users import ErasedUsers, ErasedUsersStore

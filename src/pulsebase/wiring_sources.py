@@ -29,7 +29,8 @@ from pulsebase.files.sealed import Seal, SealedFolder, key_in, read_key
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.timerange import SECOND_US, zone_or_utc
-from pulsebase.settings import Settings, mqtt_password
+from pulsebase.settings import Settings
+from pulsebase.settings_loading import mqtt_password
 from pulsebase.sources.fitbit import FitbitCloud
 from pulsebase.sources.google_health import GoogleHealthCloud
 from pulsebase.sources.oura import OuraCloud

@@ -14,7 +14,8 @@ from click import Command
 
 from pulsebase.cli.app import app
 from pulsebase.cli.variables import run_settings, tell_of_unknown
-from pulsebase.settings import Settings, load_settings
+from pulsebase.settings import Settings
+from pulsebase.settings_loading import load_settings
 from tests.support.process import PULSEBASE, Place, serving
 
 #: Commands whose output is text alone, or files, or another program's.

@@ -15,7 +15,7 @@ import pytest
 
 from pulsebase import __version__
 from pulsebase.model.errors import StoreLockedError
-from pulsebase.settings import load_settings
+from pulsebase.settings_loading import load_settings
 from pulsebase.stores.duckdb.engine.lock import StoreLock, holder_of
 from tests.cli.files import ISO_FILE
 from tests.support.process import PULSEBASE, Place, reading, serving, wait_until

@@ -14,7 +14,7 @@ from pulsebase.files.locks import FolderLocks
 from pulsebase.files.private import make_private, open_own, require_own
 from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.readings import ReadingBatch
-from pulsebase.settings import load_settings
+from pulsebase.settings_loading import load_settings
 from pulsebase.stores.duckdb.engine.lock import StoreLock, lock_path
 from pulsebase.stores.open import open_store
 

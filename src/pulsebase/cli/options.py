@@ -10,7 +10,8 @@ import typer
 from pulsebase.cli.logs import set_up_log
 from pulsebase.model.errors import RejectedError, shown_name
 from pulsebase.model.metrics import HEART_RATE, MetricSpec, UnknownMetricError, metric_named
-from pulsebase.settings import Settings, load_settings
+from pulsebase.settings import Settings
+from pulsebase.settings_loading import load_settings
 
 StoreUrl = Annotated[
     str | None, typer.Option("--store", help="The store's URL or path; PULSEBASE_STORE_URL by default.")

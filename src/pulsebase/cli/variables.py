@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pulsebase.cli.output import console, errors, write_json
-from pulsebase.settings import COMMON_NAMES, Settings, settings_of_common_names
+from pulsebase.settings import Settings
+from pulsebase.settings_loading import COMMON_NAMES, settings_of_common_names
 
 _PREFIX = "PULSEBASE_"
 #: Read by the tests alone.

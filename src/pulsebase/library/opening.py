@@ -18,7 +18,7 @@ from pulsebase.library.client import Library
 from pulsebase.library.requests import Requests
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.session import open_session
-from pulsebase.settings import load_settings
+from pulsebase.settings_loading import load_settings
 from pulsebase.stores.open import parse_store_url
 
 if TYPE_CHECKING:
