@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -364,3 +365,16 @@ def test_one_process_at_a_time_tells_and_another_takes_over(tmp_path: Path, rece
 def no_thread_of_a_former_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(courier, "_LEASE_LOOK_S", 0.05)
     monkeypatch.setattr(courier, "_LOOK_S", 0.02)
+
+
+def test_a_courier_ends_when_it_is_told_to_and_not_at_its_next_look(
+    installed: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for look in ("_LEASE_LOOK_S", "_LOOK_S"):
+        monkeypatch.setattr(courier, look, 3600)
+    ending = installed().parts.services.webhooks._courier
+    wait_until(lambda: ending._wanted is not None, "a first look at what there is to do", 60)
+    closing = threading.Thread(target=ending.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()

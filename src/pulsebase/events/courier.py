@@ -164,8 +164,9 @@ class Courier:
                         self._lead()
             except PulsebaseError as error:
                 logger.warning("webhooks wait: %s", error)
-            self._wake.wait(_LEASE_LOOK_S)
-            self._wake.clear()
+            if not self._stopping:  # else who wakes us has done so already
+                self._wake.wait(_LEASE_LOOK_S)
+                self._wake.clear()
 
     def _lead(self) -> None:
         pause_s = 0.0
