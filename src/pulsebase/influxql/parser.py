@@ -6,42 +6,27 @@ from collections.abc import Mapping
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from pulsebase.influxql.expressions import MOST_FIELDS, Expressions
 from pulsebase.influxql.lexer import Lexer, QuerySyntaxError, Token
 from pulsebase.influxql.syntax import (
-    ARITHMETIC,
-    COMPARISONS,
-    Binary,
     Call,
-    Constant,
     CreateDatabase,
     Expression,
     Fill,
     FromMeasurement,
-    Junction,
-    Now,
     Pattern,
     Reference,
     Select,
     SelectedField,
     Show,
-    Span,
     Statement,
     Wildcard,
 )
+from pulsebase.influxql.words import Parameters
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.timerange import zone_named
 
 MOST_STATEMENTS = 100
-#: How deep parentheses, operators and calls may stand in each other.
-_DEEPEST = 50
-#: How many comparisons a request may have in all, as each may be made for every row.
-_MOST_COMPARISONS = 500
-#: How many fields may be selected, measurements named and tags grouped by.
-_MOST_FIELDS = 100
-
-#: What a client may give for `$name` in a statement.
-Parameters = Mapping[str, "str | float | bool"]
-
 _REFUSED = (
     "ALTER",
     "DELETE",
@@ -54,12 +39,6 @@ _REFUSED = (
 )
 _TAKEN = "SELECT, SHOW and CREATE DATABASE are answered"
 _LISTS = "SHOW DATABASES, MEASUREMENTS, TAG KEYS, TAG VALUES, FIELD KEYS and RETENTION POLICIES are"
-_KEYWORDS = frozenset(
-    (
-        *("AND", "AS", "ASC", "BY", "CREATE", "DESC", "FROM", "GROUP", "IN", "INTO", "KEY", "LIMIT", "OFFSET", "ON"),
-        *("OR", "ORDER", "SELECT", "SHOW", "SLIMIT", "SOFFSET", "WHERE", "WITH"),
-    )
-)
 _FILLS: Mapping[str, Literal["null", "none", "previous", "linear"]] = {
     "null": "null",
     "none": "none",
@@ -77,92 +56,7 @@ def parsed(text: str, parameters: Parameters | None = None) -> list[Statement]:
     return _Parser(Lexer(text), parameters or {}).statements()
 
 
-class _Parser:
-    def __init__(self, lexer: Lexer, parameters: Parameters) -> None:
-        self._lexer, self._parameters = lexer, parameters
-        self._depth = self._comparisons = 0
-        self._next = lexer.token(0)
-
-    # --- words ---
-
-    def _take(self) -> Token:
-        taken = self._next
-        self._next = self._lexer.token(taken.end)
-        return taken
-
-    def _is(self, *keywords: str) -> bool:
-        return self._next.kind == "word" and self._next.text.upper() in keywords
-
-    def _is_sign(self, *signs: str) -> bool:
-        return self._next.kind == "sign" and self._next.text in signs
-
-    def _took(self, *keywords: str) -> bool:
-        """Take the next word if it is one of these."""
-        if not self._is(*keywords):
-            return False
-        self._take()
-        return True
-
-    def _took_sign(self, sign: str) -> bool:
-        if not self._is_sign(sign):
-            return False
-        self._take()
-        return True
-
-    def _need(self, *keywords: str) -> str:
-        if not self._is(*keywords):
-            raise self._unexpected(", ".join(keywords))
-        return self._take().text.upper()
-
-    def _need_sign(self, sign: str) -> None:
-        if not self._took_sign(sign):
-            raise self._unexpected(sign)
-
-    def _name(self, what: str = "identifier") -> str:
-        token = self._next
-        if token.kind == "parameter":
-            value = self._parameter(token)
-            if not isinstance(value, str):
-                raise self._lexer.error(token.at, f"${token.text} must be a text here")
-            self._take()
-            return value
-        if token.kind != "name" and (token.kind != "word" or token.text.upper() in _KEYWORDS):
-            raise self._unexpected(what)
-        return self._take().text
-
-    def _integer(self, what: str) -> int:
-        token = self._next
-        value = self._parameter(token) if token.kind == "parameter" else token.value
-        if token.kind not in ("number", "parameter") or not isinstance(value, int) or isinstance(value, bool):
-            raise self._unexpected("integer")
-        if value < 0:
-            raise self._lexer.error(token.at, f"{what} must be >= 0")
-        self._take()
-        return value
-
-    def _pattern(self) -> Pattern | None:
-        """Take the regular expression that comes next, if one does."""
-        if not self._is_sign("/"):
-            return None
-        token = self._lexer.pattern(self._next.at)
-        if token is None:
-            raise self._lexer.error(self._next.at, "found a regular expression without its end")
-        self._next = self._lexer.token(token.end)
-        return Pattern(token.text)
-
-    def _parameter(self, token: Token) -> str | float | bool:
-        if token.text not in self._parameters:
-            raise self._lexer.error(token.at, f"missing parameter: {token.shown}")
-        return self._parameters[token.text]
-
-    def _unexpected(self, wanted: str) -> QuerySyntaxError:
-        return self._lexer.error(self._next.at, f"found {self._next.shown}, expected {wanted}")
-
-    def _refused(self, token: Token, said: str) -> QuerySyntaxError:
-        return self._lexer.error(token.at, said)
-
-    # --- statements ---
-
+class _Parser(Expressions):
     def statements(self) -> list[Statement]:
         found: list[Statement] = []
         while self._another():
@@ -274,12 +168,6 @@ class _Parser:
         self._need_sign("=")
         return (self._name(),), False
 
-    def _needed_pattern(self) -> str:
-        pattern = self._pattern()
-        if pattern is None:
-            raise self._unexpected("regular expression")
-        return pattern.text
-
     def _order_and_limits(self) -> tuple[bool, int, int]:
         descending = self._order()
         limit = self._integer("LIMIT") if self._took("LIMIT") else 0
@@ -291,8 +179,8 @@ class _Parser:
     def _select(self, *, subquery: bool) -> Select:
         fields = [self._field()]
         while self._took_sign(","):
-            if len(fields) == _MOST_FIELDS:
-                raise self._refused(self._next, f"more than {_MOST_FIELDS} fields are selected")
+            if len(fields) == MOST_FIELDS:
+                raise self._refused(self._next, f"more than {MOST_FIELDS} fields are selected")
             fields.append(self._field())
         if self._is("INTO"):
             raise self._refused(self._next, "INTO is not answered here: questions change nothing")
@@ -348,8 +236,8 @@ class _Parser:
     def _measurements(self) -> tuple[FromMeasurement, ...]:
         found = [self._measurement()]
         while self._took_sign(","):
-            if len(found) == _MOST_FIELDS:
-                raise self._refused(self._next, f"more than {_MOST_FIELDS} measurements are named")
+            if len(found) == MOST_FIELDS:
+                raise self._refused(self._next, f"more than {MOST_FIELDS} measurements are named")
             if self._is_sign("("):
                 raise self._refused(self._next, "a subquery beside another source is not answered here")
             found.append(self._measurement())
@@ -381,8 +269,8 @@ class _Parser:
         interval_ns, offset_ns = None, 0
         dimensions: list[Reference | Wildcard] = []
         while True:
-            if len(dimensions) > _MOST_FIELDS:
-                raise self._refused(self._next, f"more than {_MOST_FIELDS} tags are grouped by")
+            if len(dimensions) > MOST_FIELDS:
+                raise self._refused(self._next, f"more than {MOST_FIELDS} tags are grouped by")
             if self._is("TIME") and self._followed_by_parenthesis():
                 if interval_ns is not None:
                     raise self._refused(self._next, "multiple time dimensions not allowed")
@@ -460,169 +348,3 @@ class _Parser:
             raise self._refused(token, f"unable to find time zone {token.shown}") from None
         self._need_sign(")")
         return zone
-
-    # --- expressions ---
-
-    def _nested(self) -> None:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise self._refused(self._next, f"more than {_DEEPEST} levels of parentheses and operators")
-
-    def _condition(self) -> Expression:
-        self._nested()
-        parts = [self._all_of()]
-        while self._took("OR"):
-            parts.append(self._all_of())
-        self._depth -= 1
-        return parts[0] if len(parts) == 1 else Junction("or", tuple(parts))
-
-    def _all_of(self) -> Expression:
-        parts = [self._comparison()]
-        while self._took("AND"):
-            parts.append(self._comparison())
-        return parts[0] if len(parts) == 1 else Junction("and", tuple(parts))
-
-    def _comparison(self) -> Expression:
-        self._comparisons += 1
-        if self._comparisons > _MOST_COMPARISONS:
-            raise self._refused(self._next, f"more than {_MOST_COMPARISONS} comparisons")
-        if self._is_sign("("):  # of conditions, or of arithmetic
-            self._nested()
-            self._take()
-            inner = self._condition()
-            self._need_sign(")")
-            self._depth -= 1
-            left = inner if isinstance(inner, Junction) or _compares(inner) else self._rest_of_sum(inner)
-        else:
-            left = self._arithmetic()
-        if not self._is_sign(*COMPARISONS):
-            return left
-        if isinstance(left, Junction) or _compares(left):
-            raise self._unexpected("AND, OR")
-        operator = self._take().text
-        if operator in ("=~", "!~"):
-            return Binary(operator, left, Pattern(self._needed_pattern()))
-        return Binary(operator, left, self._arithmetic())
-
-    def _arithmetic(self) -> Expression:
-        return self._rest_of_sum(self._product())
-
-    def _rest_of_sum(self, left: Expression) -> Expression:
-        left = self._rest_of_product(left)
-        levels = 0
-        while self._is_sign("+", "-"):
-            self._nested()
-            levels += 1
-            left = self._joined(self._take().text, left, self._product())
-        self._depth -= levels
-        return left
-
-    def _product(self) -> Expression:
-        return self._rest_of_product(self._operand())
-
-    def _rest_of_product(self, left: Expression) -> Expression:
-        levels = 0
-        while self._is_sign("*", "/", "%"):
-            self._nested()
-            levels += 1
-            left = self._joined(self._take().text, left, self._operand())
-        self._depth -= levels
-        return left
-
-    @staticmethod
-    def _joined(operator: str, left: Expression, right: Expression) -> Expression:
-        if isinstance(left, Constant) and isinstance(right, Constant) and operator != "/":
-            both = left.value, right.value
-            if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in both):
-                return Constant(_worked_out(operator, float(both[0]), float(both[1])))
-        return Binary(operator, left, right)
-
-    def _operand(self) -> Expression:
-        token = self._next
-        if token.kind == "sign":
-            return self._bracketed() or self._wildcard() or self._signed()
-        if token.kind in ("number", "text", "duration", "parameter"):
-            return self._constant()
-        if token.kind == "word" and token.text.lower() in ("true", "false"):
-            return Constant(self._take().text.lower() == "true")
-        name = self._name("identifier, string, number, bool")
-        if token.kind == "word" and self._took_sign("("):
-            return self._call(name.lower())
-        return Reference(name, self._cast())
-
-    def _constant(self) -> Constant | Span:
-        token = self._take()
-        if token.kind == "duration":
-            return Span(int(token.value))
-        if token.kind == "parameter":
-            return Constant(self._parameter(token))
-        return Constant(token.text if token.kind == "text" else token.value)
-
-    def _bracketed(self) -> Expression | None:
-        if not self._took_sign("("):
-            return None
-        self._nested()
-        inner = self._arithmetic()
-        self._need_sign(")")
-        self._depth -= 1
-        return inner
-
-    def _wildcard(self) -> Wildcard | None:
-        if self._took_sign("*"):
-            return Wildcard(None, self._cast())
-        pattern = self._pattern()
-        return None if pattern is None else Wildcard(pattern.text, self._cast())
-
-    def _signed(self) -> Expression:
-        if not self._is_sign("-", "+"):
-            raise self._unexpected("identifier, string, number, bool")
-        sign = self._take().text
-        self._nested()
-        operand = self._operand()
-        self._depth -= 1
-        if sign == "+":
-            return operand
-        if isinstance(operand, Span):
-            return Span(-operand.ns)
-        if isinstance(operand, Constant) and isinstance(operand.value, (int, float)):
-            return Constant(-operand.value)
-        return Binary("*", Constant(-1), operand)
-
-    def _call(self, name: str) -> Expression:
-        self._nested()
-        arguments: list[Expression] = []
-        while not self._took_sign(")"):
-            if arguments:
-                self._need_sign(",")
-            if len(arguments) == _MOST_FIELDS:
-                raise self._refused(self._next, f"{name[:20]}() has more than {_MOST_FIELDS} arguments")
-            arguments.append(self._arithmetic())
-        self._depth -= 1
-        if name == "now" and not arguments:
-            return Now()
-        return Call(name, tuple(arguments))
-
-    def _cast(self) -> Literal["tag", "field"] | None:
-        if not self._took_sign("::"):
-            return None
-        at = self._next
-        kind = self._name("tag, field, float").lower()
-        if kind == "tag":
-            return "tag"
-        if kind in ("field", "float"):
-            return "field"
-        raise self._refused(at, f"the cast ::{kind[:20]} is not answered here; there are ::tag, ::field and ::float")
-
-
-def _compares(expression: Expression) -> bool:
-    return isinstance(expression, Binary) and expression.operator not in ARITHMETIC
-
-
-def _worked_out(operator: str, left: float, right: float) -> float:
-    if operator == "+":
-        return left + right
-    if operator == "-":
-        return left - right
-    if operator == "*":
-        return left * right
-    return left % right if right else 0.0

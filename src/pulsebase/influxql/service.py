@@ -9,12 +9,13 @@ from pulsebase.etl.transform.line_mapping import LineMapping
 from pulsebase.influxql.checks import check_statement
 from pulsebase.influxql.databases import OWN_DATABASE, mapped_measurements, own_measurements
 from pulsebase.influxql.lexer import QuerySyntaxError
-from pulsebase.influxql.parser import Parameters, parsed
+from pulsebase.influxql.parser import parsed
 from pulsebase.influxql.people import PeopleAsked
 from pulsebase.influxql.readings import ReadingBudget, Readings
 from pulsebase.influxql.select import AnsweredSeries, Measurements, SeriesSelection
 from pulsebase.influxql.show import AnsweredList, Lists
 from pulsebase.influxql.syntax import CreateDatabase, Select, Show, Statement
+from pulsebase.influxql.words import Parameters
 from pulsebase.model.errors import QueryTimeoutError, RejectedError
 from pulsebase.query.plan import QueryLimits
 from pulsebase.stores.contract import Cancellation, Reader

@@ -24,9 +24,9 @@ from pulsebase.api.routes.influx import ABOUT
 from pulsebase.api.schemas.influx import InfluxQueryParameters
 from pulsebase.etl.transform.line_mapping import LineMapping
 from pulsebase.influxql.lexer import QuerySyntaxError
-from pulsebase.influxql.parser import Parameters
 from pulsebase.influxql.service import Asked, read_statements, tells_of_nobody
 from pulsebase.influxql.syntax import Statement
+from pulsebase.influxql.words import Parameters
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import RejectedError
 from pulsebase.stores.contract import Cancellation
