@@ -14,7 +14,15 @@ from typing import Any
 
 import msgspec
 
-from pulsebase.events.kinds import EVENT_TYPES, EventType, Stretch
+from pulsebase.events.event_rows import (
+    DELIVERY_COLUMNS,
+    STEPS,
+    WEBHOOK_COLUMNS,
+    columns_of,
+    delivery_of,
+    webhook_of,
+)
+from pulsebase.events.kinds import Stretch
 from pulsebase.events.webhooks import Delivery, DeliveryState, OpenDay, Told, Webhook
 from pulsebase.files import sqlite as sqlite_file
 from pulsebase.files.sealed import Seal
@@ -23,52 +31,7 @@ from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import User, speaks_of
 from pulsebase.stores.contract import CommitNote
 
-_SCHEMA = """
-CREATE TABLE webhooks (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, webhook_id TEXT NOT NULL UNIQUE, url TEXT NOT NULL, secret TEXT NOT NULL,
-    events TEXT NOT NULL, people TEXT, key INTEGER NOT NULL, created_us INTEGER NOT NULL, ended TEXT
-);
-CREATE TABLE deliveries (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, webhook INTEGER NOT NULL REFERENCES webhooks, event_id TEXT NOT NULL,
-    type TEXT NOT NULL, user_id TEXT, data BLOB, metric TEXT, start_us INTEGER, end_us INTEGER, readings INTEGER,
-    noted_us INTEGER NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, due_us INTEGER NOT NULL, status INTEGER,
-    problem TEXT, done_us INTEGER
-);
-CREATE INDEX waiting ON deliveries (webhook, coalesce(user_id, ''), number) WHERE state = 'waiting';
-CREATE INDEX ended ON deliveries (webhook, state, number) WHERE state <> 'waiting';
-CREATE INDEX deliveries_of_people ON deliveries (user_id);
-CREATE TABLE moved (number INTEGER PRIMARY KEY);
-CREATE TABLE days (
-    user_id TEXT NOT NULL, day TEXT NOT NULL, time_zone TEXT NOT NULL, due_us INTEGER NOT NULL, told INTEGER NOT NULL,
-    PRIMARY KEY (user_id, day)
-) WITHOUT ROWID;
-"""
-_SIGNALS = """
-CREATE TABLE signals (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, signal_id TEXT NOT NULL UNIQUE, metric TEXT NOT NULL, rule TEXT NOT NULL,
-    threshold TEXT, for_us INTEGER NOT NULL, people TEXT, cohort TEXT, key INTEGER NOT NULL, created_us INTEGER NOT NULL
-);
-CREATE TABLE touched (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, user_id TEXT, metric TEXT, start_us INTEGER NOT NULL,
-    end_us INTEGER NOT NULL, signal INTEGER
-);
-CREATE TABLE episodes (
-    signal INTEGER NOT NULL, user_id TEXT NOT NULL, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,
-    is_open INTEGER NOT NULL, PRIMARY KEY (signal, user_id, start_us)
-) WITHOUT ROWID;
-CREATE TABLE signal_events (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, signal INTEGER NOT NULL, user_id TEXT NOT NULL, type TEXT NOT NULL,
-    data BLOB NOT NULL, at_us INTEGER NOT NULL
-)
-"""
-#: The statements that bring a file from each version to the next.
-_STEPS = (_SCHEMA, _SIGNALS)
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON")
-_WEBHOOK = "number, webhook_id, url, events, people, key, created_us, ended"
-_DELIVERY = (
-    "number, webhook, event_id, type, user_id, data, metric, start_us, end_us, readings, noted_us, state, attempts, "
-    "due_us, status, problem, done_us"
-)
 _PAUSE_S = 10
 #: How many delivered and how many dead ones are kept of a webhook.
 KEPT_DELIVERED, KEPT_DEAD = 1_000, 10_000
@@ -131,7 +94,7 @@ class EventFile:
 
     def webhooks(self) -> Sequence[Webhook]:
         """Return every webhook, the oldest first."""
-        return [_webhook_of(row) for row in self._rows(f"SELECT {_WEBHOOK} FROM webhooks ORDER BY number")]
+        return [webhook_of(row) for row in self._rows(f"SELECT {WEBHOOK_COLUMNS} FROM webhooks ORDER BY number")]
 
     def secret_of(self, webhook: Webhook) -> str | None:
         """Return a webhook's secret; None if it cannot be read with the key in use, or the webhook is gone."""
@@ -207,14 +170,14 @@ class EventFile:
         `far_us`, which no wait reaches, is due too: a clock was wrong when it was noted.
         """
         rows = self._rows(
-            f"SELECT {_DELIVERY} FROM deliveries JOIN (SELECT min(number) AS first FROM deliveries "
+            f"SELECT {DELIVERY_COLUMNS} FROM deliveries JOIN (SELECT min(number) AS first FROM deliveries "
             "WHERE state = 'waiting' GROUP BY webhook, coalesce(user_id, '')) ON number = first "
             "WHERE due_us <= ? OR due_us > ? ORDER BY due_us, number LIMIT ?",
             now_us,
             far_us,
             limit,
         )
-        return [_delivery_of(row) for row in rows]
+        return [delivery_of(row) for row in rows]
 
     def delivered(self, number: int, attempts: int, status: int | None, now_us: int) -> None:
         """Note that a delivery was taken. What it said is not kept."""
@@ -243,11 +206,11 @@ class EventFile:
     ) -> Sequence[Delivery]:
         """Return deliveries of a webhook, the newest first; those of a state, and those before a number, if given."""
         rows = self._rows(
-            f"SELECT {_DELIVERY} FROM deliveries WHERE webhook = ?1 AND (?2 IS NULL OR state = ?2) "
+            f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE webhook = ?1 AND (?2 IS NULL OR state = ?2) "
             "AND (?3 IS NULL OR number < ?3) ORDER BY number DESC LIMIT ?4",
             *(webhook, state, before, limit),
         )
-        return [_delivery_of(row) for row in rows]
+        return [delivery_of(row) for row in rows]
 
     def backlog(self) -> WebhookBacklog:
         """Return how much waits and how much was given up."""
@@ -356,12 +319,12 @@ class EventFile:
                 has_room = room[webhook] > 0
                 room[webhook] -= 1
                 connection.execute(
-                    f"INSERT INTO deliveries ({_DELIVERY.removeprefix('number, ')}) "
+                    f"INSERT INTO deliveries ({DELIVERY_COLUMNS.removeprefix('number, ')}) "
                     "SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, NULL, ?, ? FROM webhooks WHERE number = ?",
                     (
                         *(event_id, each.event.type, user_id),
                         None if each.event.data is None else msgspec.json.encode(each.event.data),
-                        *_columns_of(stretch),
+                        *columns_of(stretch),
                         now_us,
                         "waiting" if has_room else "dead",
                         now_us,
@@ -390,12 +353,12 @@ class EventFile:
         with connection:
             connection.execute("BEGIN IMMEDIATE")  # two processes may open a new file at once
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > len(_STEPS):
+            if version > len(STEPS):
                 raise StopError(f"{self.path} was written by a newer version of the program")
-            for step in _STEPS[version:]:
+            for step in STEPS[version:]:
                 for statement in step.split(";"):
                     connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(_STEPS)}")
+            connection.execute(f"PRAGMA user_version = {len(STEPS)}")
 
 
 def _waiting_for(connection: sqlite3.Connection, webhook: int) -> int:
@@ -425,22 +388,3 @@ def _joins(
             )
             return True
     return False
-
-
-def _columns_of(stretch: Stretch | None) -> tuple[Any, ...]:
-    if stretch is None:
-        return None, None, None, None
-    return stretch.metric, stretch.range.start_us, stretch.range.end_us, stretch.readings
-
-
-def _webhook_of(row: tuple[Any, ...]) -> Webhook:
-    number, webhook_id, url, events, people, key, created_us, ended = row
-    kinds: frozenset[EventType] = frozenset(each for each in EVENT_TYPES if each in events.split(" "))
-    named = None if people is None else frozenset(json.loads(people))
-    return Webhook(number, webhook_id, url, kinds, named, key, created_us, ended)
-
-
-def _delivery_of(row: tuple[Any, ...]) -> Delivery:
-    number, webhook, event_id, type_, user_id, data, metric, start_us, end_us, readings, *rest = row
-    stretch = None if metric is None else Stretch(metric, TimeRange(start_us, end_us), readings)
-    return Delivery(number, webhook, event_id, type_, user_id, data, stretch, *rest)
