@@ -13,6 +13,8 @@ from tests.support.clickhouse.wire import Column, Reader, read_block
 
 #: `SET` does not take these.
 _NOT_SET = frozenset({"run_query_in_background", "interactive_delay"})
+#: Compiling an expression takes longer than all the rows of a test.
+_NOTHING_COMPILED = "compile_expressions = 0, compile_aggregate_expressions = 0, compile_sort_description = 0"
 _ANSWERS = re.compile(r"(?i)(SELECT|WITH)\b")
 #: A statement whose rows follow it: 1 the statement, 2 the table, 3 the columns, 4 the format.
 INSERT = re.compile(
@@ -26,6 +28,7 @@ class Session:
 
     def __init__(self, path: str) -> None:
         self._connection = Connection(path)
+        self._connection.query(f"SET {_NOTHING_COMPILED}")
         self._settings: dict[str, str] = {}
 
     def close(self) -> None:
