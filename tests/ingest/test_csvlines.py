@@ -169,7 +169,7 @@ PIECES = st.sampled_from(
 
 
 @settings(
-    max_examples=1500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(PIECES, max_size=16).map("".join), st.integers(1, 60))
 @example(f'"\n{HOSTILE}\n"', 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src" / "pulsebase"
@@ -17,26 +18,29 @@ CHECKING = {
 }
 
 
+def nodes_of(name: str) -> Iterator[tuple[str, ast.AST]]:
+    """Every module in which the name stands anywhere, with each of its nodes."""
+    for path in SOURCE.rglob("*.py"):
+        if name in (text := path.read_text()):
+            yield from ((str(path.relative_to(SOURCE)), node) for node in ast.walk(ast.parse(text)))
+
+
 def using(name: str) -> set[str]:
     """The modules in which a name stands, as a name or as an attribute."""
-    found = set()
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if (isinstance(node, ast.Name) and node.id == name) or (
-                isinstance(node, ast.Attribute) and node.attr == name
-            ):
-                found.add(str(path.relative_to(SOURCE)))
-    return found
+    return {
+        module
+        for module, node in nodes_of(name)
+        if (isinstance(node, ast.Name) and node.id == name) or (isinstance(node, ast.Attribute) and node.attr == name)
+    }
 
 
 def calling(name: str) -> set[str]:
     """The modules that call a function of this name."""
-    found = set()
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
-                found.add(str(path.relative_to(SOURCE)))
-    return found
+    return {
+        module
+        for module, node in nodes_of(name)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+    }
 
 
 def test_readings_are_counted_in_one_module() -> None:

@@ -34,7 +34,7 @@ def alone(text: str) -> tuple[int, str]:
         return 0, str(error)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(TEXTS, max_size=12))
 def test_a_column_is_read_as_each_of_its_texts_would_be_alone(texts: list[str]) -> None:
     times_us, unread = read_times(texts)
