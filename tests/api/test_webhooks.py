@@ -247,6 +247,25 @@ def test_a_kill_after_the_acknowledgement_loses_no_event(
     assert told == {"ann": 1, "bob": 1}
 
 
+def test_what_may_have_been_sent_before_a_stop_stays_as_it_is(tmp_path: Path, receiver: Receiver) -> None:
+    """A receiver goes by the id: readings that joined what it has would never be told."""
+    settings = Settings(_env_file=None, store_url=f"duckdb:///{tmp_path / 'pulse.duckdb'}", **ALLOWED)
+    receiver.silent.clear()
+    with build(settings) as parts:
+        made(Api(parts), receiver, secret=SECRET)
+        Api(parts).store(reading())
+        receiver.wait_for(1)
+        parts.services.webhooks._courier.close()  # nothing is known of what the receiver has, as after a kill
+        Api(parts).store(reading("2024-01-15T11:00:00Z"))
+    receiver.silent.set()
+    with build(settings):
+        receiver.wait_for(3)
+    first, again, other = receiver.verified(SECRET)
+    assert first == again
+    assert other["data"]["start"] == "2024-01-15T11:00:00Z"
+    assert receiver.ids()[0] == receiver.ids()[1] != receiver.ids()[2]
+
+
 def test_events_outlive_restarts_and_clocks_that_were_wrong(tmp_path: Path, receiver: Receiver) -> None:
     settings = Settings(_env_file=None, store_url=f"duckdb:///{tmp_path / 'pulse.duckdb'}", **ALLOWED)
     ahead_us = at("2031-01-01T00:00:00")

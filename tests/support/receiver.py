@@ -14,6 +14,8 @@ from standardwebhooks.webhooks import Webhook
 
 from tests.support.process import wait_until
 
+#: Path, header fields by their lowercase name, body.
+Came = tuple[str, dict[str, str], bytes]
 #: Settings with which a server may call it.
 ALLOWED: dict[str, Any] = {"webhook_private_networks": ("127.0.0.0/8",)}
 
@@ -33,10 +35,30 @@ class Receiver:
     status: int = 200
     answers: dict[str, str] = field(default_factory=dict)
     silent: threading.Event = field(default_factory=threading.Event)
-    came: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    came: list[Came] = field(default_factory=list)
+    _server: ThreadingHTTPServer | None = None
+    _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
         self.silent.set()
+
+    def open(self) -> None:
+        """Listen, on the same port as before."""
+        if self._server is not None:
+            return
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler_of(self))
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def shut(self) -> None:
+        """Listen no more: whoever calls is refused."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._server = self._thread = None
 
     @property
     def url(self) -> str:
@@ -57,10 +79,7 @@ class Receiver:
         return [json.loads(body) for _, _, body in list(self.came)]
 
 
-@contextlib.contextmanager
-def receiving() -> Iterator[Receiver]:
-    receiver = Receiver()
-
+def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -69,23 +88,25 @@ def receiving() -> Iterator[Receiver]:
             receiver.came.append((self.path, headers, body))
             if not receiver.silent.wait(30):
                 return
-            self.send_response(status)
-            for name, value in receiver.answers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", "0")
-            self.end_headers()
+            with contextlib.suppress(ConnectionError):  # of a server that was killed
+                self.send_response(status)
+                for name, value in receiver.answers.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", "0")
+                self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
+    return Handler
+
+
+@contextlib.contextmanager
+def receiving() -> Iterator[Receiver]:
+    receiver = Receiver()
+    receiver.open()
     try:
         yield receiver
     finally:
         receiver.silent.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        receiver.shut()

@@ -18,7 +18,7 @@ from time import monotonic
 
 from pulsebase import telemetry
 from pulsebase.events.evaluator import Evaluator, SteadyClock
-from pulsebase.events.event_file import EventFile
+from pulsebase.events.event_file import EventFile, Unsent
 from pulsebase.events.kinds import FROM_COMMITS, Event, Stretch, day_closed, stored
 from pulsebase.events.sender import Sender, SendOutcome, signed
 from pulsebase.events.signal_table import SignalTable
@@ -103,6 +103,9 @@ class Courier:
         self._wake = threading.Event()
         self._stopping = False
         self._sending: dict[int, tuple[Delivery, Future[SendOutcome]]] = {}
+        # What was there when the lead began may have been sent by who led before, without a note of it. It stays as it
+        # is, since a receiver goes by its id.
+        self._sent_before: int | None = None
         self._trouble: dict[int, _Trouble] = {}
         self._pruned_at = self._measured_at = 0.0
         self._wanted: bool | None = None
@@ -186,6 +189,8 @@ class Courier:
 
     def _round(self) -> bool:
         """Do a piece of everything there is to do. Return whether there may be more at once."""
+        if self._sent_before is None:
+            self._sent_before = self._file.last_delivery()
         webhooks, signals = self._file.webhooks(), self.signals.all()
         wanted = self._needs_notes(webhooks, signals)
         if wanted != self._wanted:
@@ -218,7 +223,8 @@ class Courier:
             now_us = self._around.now_us()
             told = self._heard(webhooks, _events_of(fresh))
             days = [day for note in fresh for day in self._days_of(webhooks, note, now_us)]
-            self._file.move(told, days, fresh, now_us, self._sending, for_signals=for_signals)
+            unsent = Unsent(self._sent_before or 0, self._sending)
+            self._file.move(told, days, fresh, now_us, unsent, for_signals=for_signals)
         if found:
             numbers = [note.number for note in found]
             notes.drop(numbers)

@@ -48,6 +48,18 @@ class WebhookBacklog:
     oldest_us: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Which deliveries nobody can have sent yet, so that readings may join them: those after a number, but for some."""
+
+    after: int
+    sending: Collection[int]
+
+    def holds(self, number: int, attempts: int) -> bool:
+        """Whether a delivery that was noted as sent so many times is one."""
+        return attempts == 0 and number > self.after and number not in self.sending
+
+
 @dataclass(slots=True)
 class EventFile:
     """The file. Every method may be called from any thread; its changes are on the disk when it returns.
@@ -123,7 +135,7 @@ class EventFile:
     def note(self, told: Iterable[Told], now_us: int) -> None:
         """Note events for the webhooks that are told of them."""
         with self.changing() as connection:
-            self.add_told(connection, told, now_us, ())
+            self.add_told(connection, told, now_us)
 
     def move(
         self,
@@ -131,16 +143,16 @@ class EventFile:
         days: Iterable[OpenDay],
         notes: Sequence[CommitNote],
         now_us: int,
-        sending: Collection[int],
+        unsent: Unsent,
         *,
         for_signals: bool = False,
     ) -> None:
         """Take notes of commits over: the events that come of them, the days that they open, and which notes these are,
-        so that they are not taken over again. Deliveries that are being sent stay as they are (`sending`). With
-        `for_signals`, what changed is to be looked at for signals.
+        so that they are not taken over again. Readings join deliveries that are `unsent`. With `for_signals`, what
+        changed is to be looked at for signals.
         """
         with self.changing() as connection:
-            self.add_told(connection, told, now_us, sending)
+            self.add_told(connection, told, now_us, unsent)
             connection.executemany(
                 "INSERT OR IGNORE INTO days VALUES (?, ?, ?, ?, 0)",
                 [(day.user_id, day.day, day.time_zone, day.due_us) for day in days if not self.erased(day.user_id)],
@@ -155,6 +167,11 @@ class EventFile:
                     ],
                 )
             connection.executemany("INSERT OR IGNORE INTO moved VALUES (?)", [(note.number,) for note in notes])
+
+    def last_delivery(self) -> int:
+        """Return the highest number of a delivery so far."""
+        ((number,),) = self._rows("SELECT coalesce(max(number), 0) FROM deliveries")
+        return int(number)
 
     def moved(self) -> set[int]:
         """Return the notes that were taken over and may not be dropped yet."""
@@ -250,7 +267,7 @@ class EventFile:
                 "UPDATE days SET told = 1 WHERE user_id = ? AND day = ? AND told = 0", (day.user_id, day.day)
             )
             if changed.rowcount:
-                self.add_told(connection, told, now_us, ())
+                self.add_told(connection, told, now_us)
 
     # --- erasure ---
 
@@ -301,9 +318,11 @@ class EventFile:
     # --- inside ---
 
     def add_told(
-        self, connection: sqlite3.Connection, told: Iterable[Told], now_us: int, sending: Collection[int]
+        self, connection: sqlite3.Connection, told: Iterable[Told], now_us: int, unsent: Unsent | None = None
     ) -> None:
-        """Note events for the webhooks that are told of them, in the transaction of the caller."""
+        """Note events for the webhooks that are told of them, in the transaction of the caller. Readings join what is
+        `unsent`.
+        """
         room: dict[int, int] = {}
         for each in told:
             user_id = each.event.user_id
@@ -314,7 +333,7 @@ class EventFile:
                 if webhook not in room:
                     room[webhook] = self.most_waiting - _waiting_for(connection, webhook)
                 stretch = each.event.stretch
-                if stretch is not None and _joins(connection, webhook, user_id, stretch, sending):
+                if stretch and unsent and _joins(connection, webhook, user_id, stretch, unsent):
                     continue
                 has_room = room[webhook] > 0
                 room[webhook] -= 1
@@ -368,9 +387,7 @@ def _waiting_for(connection: sqlite3.Connection, webhook: int) -> int:
     return int(count)
 
 
-def _joins(
-    connection: sqlite3.Connection, webhook: int, user_id: str | None, stretch: Stretch, sending: Collection[int]
-) -> bool:
+def _joins(connection: sqlite3.Connection, webhook: int, user_id: str | None, stretch: Stretch, unsent: Unsent) -> bool:
     """Add stored readings to what a delivery says that was never sent, if there is one that only such others follow."""
     rows = connection.execute(
         "SELECT number, type, metric, start_us, end_us, readings, attempts FROM deliveries "
@@ -378,7 +395,7 @@ def _joins(
         (webhook, user_id or ""),
     )
     for number, type_, metric, start_us, end_us, readings, attempts in rows:
-        if type_ != "readings.stored" or attempts or number in sending:
+        if type_ != "readings.stored" or not unsent.holds(number, attempts):
             return False
         if metric == stretch.metric:
             both = stretch.joined(Stretch(metric, TimeRange(start_us, end_us), readings))

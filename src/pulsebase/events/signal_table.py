@@ -160,7 +160,7 @@ class SignalTable:
                 "INSERT INTO signal_events (signal, user_id, type, data, at_us) VALUES (?, ?, ?, ?, ?)",
                 [(signal, user_id, each.type, msgspec.json.encode(each.data), now_us) for each in events],
             )
-            self.file.add_told(connection, told, now_us, ())
+            self.file.add_told(connection, told, now_us)
 
     def place(self) -> int:
         """Return the place after the last event of now."""
