@@ -79,8 +79,9 @@ def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
 
 def group_of(nodeid: str) -> str:
     """What a test runs together with."""
-    if "timescale" in nodeid.partition("[")[2]:
-        return "timescale"
+    for store in ("timescale", "clickhouse"):
+        if store in nodeid.partition("[")[2]:
+            return store
     for group, starts in TOGETHER.items():
         if nodeid.startswith(starts):
             return group

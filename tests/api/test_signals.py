@@ -21,6 +21,7 @@ from tests.faults.test_scrub_kill import files_with
 from tests.stores.harness import at
 from tests.support.process import wait_until
 from tests.support.receiver import ALLOWED, Receiver, receiving
+from tests.support.stores import named_store
 
 NOW = at("2024-01-15T12:00:00")
 
@@ -43,6 +44,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def place(clock: list[int], tmp_path: Path) -> Iterator[Api]:
     url = f"duckdb:///{tmp_path / 'pulse.duckdb'}"
     with build(Settings(_env_file=None, store_url=url, **ALLOWED), now_us=lambda: clock[0]) as parts:
+        yield Api(parts)
+
+
+@pytest.fixture(params=["duckdb", "timescale", "clickhouse"])
+def any_place(request: pytest.FixtureRequest, clock: list[int], tmp_path: Path) -> Iterator[Api]:
+    """An installation over each store that keeps readings."""
+    settings = Settings(_env_file=None, **named_store(request.param, tmp_path), **ALLOWED)
+    with build(settings, now_us=lambda: clock[0]) as parts:
         yield Api(parts)
 
 
@@ -119,24 +128,24 @@ def test_the_mean_of_a_minute_is_compared_exactly(place: Api) -> None:
     wait_for(place, ("raised", "ann", "10:00"))
 
 
-def test_late_readings_corrections_and_deletions_are_as_if_they_had_always_been(place: Api) -> None:
-    signal = made(place, above=120, **{"for": "10m"})
-    place.store(
+def test_late_readings_corrections_and_deletions_are_as_if_they_had_always_been(any_place: Api) -> None:
+    signal = made(any_place, above=120, **{"for": "10m"})
+    any_place.store(
         *minutes("10:00:00", *[130] * 4, None, None, *[130] * 5, 80)
     )  # a pause, and too short with it: 11 minutes
-    wait_for(place, ("raised", "ann", "10:00"), ("cleared", "ann", "10:00", "10:11", "ended"))
-    place.store(*minutes("10:04:00", 90))  # late: it was interrupted
-    settled(place)
-    assert place.parts.services.signals.table.episodes(1, "ann", 0, 1 << 60) == []
-    place.store(*minutes("10:04:00", 125))  # corrected
-    wait_for(place, ("raised", "ann", "10:00"), ("cleared", "ann", "10:00", "10:11", "ended"))
+    wait_for(any_place, ("raised", "ann", "10:00"), ("cleared", "ann", "10:00", "10:11", "ended"))
+    any_place.store(*minutes("10:04:00", 90))  # late: it was interrupted
+    settled(any_place)
+    assert any_place.parts.services.signals.table.episodes(1, "ann", 0, 1 << 60) == []
+    any_place.store(*minutes("10:04:00", 125))  # corrected
+    wait_for(any_place, ("raised", "ann", "10:00"), ("cleared", "ann", "10:00", "10:11", "ended"))
     span = {"user_id": "ann", "start": "2024-01-15T10:11:00Z", "end": "2024-01-15T11:00:00Z"}
-    assert place.delete("/v1/metrics/heart-rate", params=span).status_code == 200
-    wait_for(place, ("raised", "ann", "10:00"))
-    assert raised(place, signal) == {"ann": "10:00"}, "nothing says any more that it ended"
-    place.delete("/v1/metrics/heart-rate", params=span | {"start": "2024-01-15T09:00:00Z"})
-    wait_for(place, ("cleared", "ann", "10:00", "10:11", "withdrawn"))
-    assert raised(place, signal) == {}
+    assert any_place.delete("/v1/metrics/heart-rate", params=span).status_code == 200
+    wait_for(any_place, ("raised", "ann", "10:00"))
+    assert raised(any_place, signal) == {"ann": "10:00"}, "nothing says any more that it ended"
+    any_place.delete("/v1/metrics/heart-rate", params=span | {"start": "2024-01-15T09:00:00Z"})
+    wait_for(any_place, ("cleared", "ann", "10:00", "10:11", "withdrawn"))
+    assert raised(any_place, signal) == {}
 
 
 def test_a_silence_longer_than_the_rule_ends_an_episode_once_there_are_readings_again(place: Api) -> None:
@@ -150,15 +159,15 @@ def test_a_silence_longer_than_the_rule_ends_an_episode_once_there_are_readings_
     wait_for(place, ("raised", "ann", "08:00"))
 
 
-def test_another_device_that_takes_precedence_changes_what_holds(place: Api) -> None:
-    signal = made(place, below=50, **{"for": "2m"})
-    place.store(*minutes("10:00:00", 45, 45, 45), *minutes("10:00:00", 70, 70, 70, device_id="strap"))
-    wait_for(place, ("raised", "ann", "10:00"))
-    place.put("/v1/users/ann/devices/strap/priority", json={"priority": 0})
-    wait_for(place, ("cleared", "ann", "10:00", "10:03", "withdrawn"))
-    place.delete("/v1/users/ann/devices/strap/priority")
-    wait_for(place, ("raised", "ann", "10:00"))
-    assert raised(place, signal) == {"ann": "10:00"}
+def test_another_device_that_takes_precedence_changes_what_holds(any_place: Api) -> None:
+    signal = made(any_place, below=50, **{"for": "2m"})
+    any_place.store(*minutes("10:00:00", 45, 45, 45), *minutes("10:00:00", 70, 70, 70, device_id="strap"))
+    wait_for(any_place, ("raised", "ann", "10:00"))
+    any_place.put("/v1/users/ann/devices/strap/priority", json={"priority": 0})
+    wait_for(any_place, ("cleared", "ann", "10:00", "10:03", "withdrawn"))
+    any_place.delete("/v1/users/ann/devices/strap/priority")
+    wait_for(any_place, ("raised", "ann", "10:00"))
+    assert raised(any_place, signal) == {"ann": "10:00"}
 
 
 def test_what_is_stored_already_is_looked_at_from_a_day_before(place: Api) -> None:
@@ -168,20 +177,20 @@ def test_what_is_stored_already_is_looked_at_from_a_day_before(place: Api) -> No
     wait_for(place, ("raised", "ann", "10:00"), ("raised", "bob", "10:00"))
 
 
-def test_silence_is_raised_by_the_clock_and_cleared_by_a_reading(place: Api, clock: list[int]) -> None:
-    place.store(*minutes("11:30:00", 70))
-    signal = made(place, silent_for="1h")
-    settled(place)
-    assert raised(place, signal) == {}
+def test_silence_is_raised_by_the_clock_and_cleared_by_a_reading(any_place: Api, clock: list[int]) -> None:
+    any_place.store(*minutes("11:30:00", 70))
+    signal = made(any_place, silent_for="1h")
+    settled(any_place)
+    assert raised(any_place, signal) == {}
     clock[0] += 31 * MINUTE_US
-    wait_for(place, ("raised", "ann", "11:30"))
-    place.store(*minutes("12:31:00", 70))
-    wait_for(place, ("cleared", "ann", "11:30", "ended"))
+    wait_for(any_place, ("raised", "ann", "11:30"))
+    any_place.store(*minutes("12:31:00", 70))
+    wait_for(any_place, ("cleared", "ann", "11:30", "ended"))
     clock[0] += 61 * MINUTE_US
-    wait_for(place, ("raised", "ann", "12:31"))
+    wait_for(any_place, ("raised", "ann", "12:31"))
     span = {"user_id": "ann", "start": "2024-01-15T12:00:00Z", "end": "2024-01-15T14:00:00Z"}
-    place.delete("/v1/metrics/heart-rate", params=span)
-    wait_for(place, ("cleared", "ann", "12:31", "withdrawn"), ("raised", "ann", "11:30"))
+    any_place.delete("/v1/metrics/heart-rate", params=span)
+    wait_for(any_place, ("cleared", "ann", "12:31", "withdrawn"), ("raised", "ann", "11:30"))
 
 
 def test_a_clock_that_was_set_or_is_behind_judges_no_silence() -> None:

@@ -23,6 +23,7 @@ from tests.faults.test_scrub_kill import files_with
 from tests.stores.harness import at
 from tests.support.process import wait_until
 from tests.support.receiver import ALLOWED, Receiver, receiving
+from tests.support.stores import named_store
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -334,6 +335,30 @@ def test_a_day_is_told_of_once_it_is_over_where_its_person_lives(tmp_path: Path,
         now_us[0] = at("2024-01-17T00:30:00")
         wait_for_states(api, webhook, "delivered", "delivered")
         assert receiver.bodies()[1]["data"]["day"] == "2024-01-16", "no day is closed twice"
+
+
+@pytest.mark.parametrize("store", ["duckdb", "timescale", "clickhouse"])
+def test_what_a_store_notes_while_nobody_tells_it_is_told_after_a_restart(
+    store: str, tmp_path: Path, receiver: Receiver
+) -> None:
+    now_us = [at("2024-01-15T22:00:00")]
+    settings = Settings(_env_file=None, **named_store(store, tmp_path), **ALLOWED)
+    with build(settings, now_us=lambda: now_us[0]) as parts:
+        api = Api(parts)
+        api.put("/v1/users/ann", json={"time_zone": "Europe/Berlin"})
+        api.store(reading("2024-01-15T08:00:00Z"))  # nobody wants to know
+        webhook = made(api, receiver, "readings.stored", "day.closed", secret=SECRET)
+        parts.services.webhooks._courier.close()
+        api.store(reading(), reading("2024-01-15T10:00:05Z"), reading(user_id="bob"))
+        span = {"user_id": "ann", "start": "2024-01-15T10:00:05Z", "end": "2024-01-15T11:00:00Z"}
+        assert api.delete("/v1/metrics/heart-rate", params=span).status_code == 200
+    with build(settings, now_us=lambda: now_us[0]) as parts:
+        wait_for_states(Api(parts), webhook, "delivered", "delivered")
+        assert {each["data"]["user_id"]: each["data"]["readings"] for each in receiver.bodies()} == {"ann": 2, "bob": 1}
+        now_us[0] = at("2024-01-16T01:30:00")
+        wait_for_states(Api(parts), webhook, *["delivered"] * 4)
+    days = {each["data"]["user_id"]: each["data"]["metrics"]["heart_rate"] for each in receiver.bodies()[2:]}
+    assert days == {"ann": {"readings": 2, "minutes": 2}, "bob": {"readings": 1, "minutes": 1}}
 
 
 def test_imports_that_end_are_told_of(place: Api, receiver: Receiver) -> None:
