@@ -15,6 +15,7 @@ import pytest
 from pulsebase import telemetry
 from pulsebase.events import courier, event_file
 from pulsebase.events.kinds import Event, Stretch, stored
+from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
 from pulsebase.settings import Settings
 from pulsebase.wiring import build
@@ -125,6 +126,37 @@ def test_what_is_never_taken_is_given_up_and_shown(place: Api, receiver: Receive
     receiver.status = 200
     place.store(reading("2024-01-15T12:00:00Z"))
     wait_for_states(place, webhook, "delivered", "dead")
+
+
+def test_what_was_given_up_is_sent_again_when_somebody_says_so(receiver: Receiver, quick: None) -> None:
+    ahead_us = [0]
+    settings = Settings(_env_file=None, store_url="memory://", **ALLOWED)
+    with build(settings, now_us=lambda: wall_clock_us() + ahead_us[0]) as parts:
+        place = Api(parts)
+        webhook = made(place, receiver, secret=SECRET)
+        path = f"/v1/webhooks/{webhook['webhook_id']}/deliveries/retry"
+        receiver.status = 500
+        place.store(reading())
+        (first,) = wait_for_states(place, webhook, "dead")
+        place.store(reading(user_id="bob"))
+        second, _ = wait_for_states(place, webhook, "dead", "dead")
+        for wrong in ([0], [first["id"], second["id"] + 1]):
+            answer = place.post(path, json={"ids": wrong})
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "ids"), answer.text
+        ahead_us[0] += 2 * DAY_US
+        assert place.post(path, json={"ids": [first["id"]]}).json() == {"retried": 1}
+        wait_until(lambda: deliveries(place, webhook)[1]["attempts"] == 8, "all attempts, a day later or not", 60)
+        wait_for_states(place, webhook, "dead", "dead")
+        receiver.status = 200
+        assert place.post(path, json={}).json() == {"retried": 2}
+        shown = wait_for_states(place, webhook, "delivered", "delivered")
+        assert [each["event_id"] for each in shown] == [second["event_id"], first["event_id"]]
+        assert {body["data"]["user_id"] for body in receiver.bodies()[-2:]} == {"ann", "bob"}
+        assert place.post(path, json={}).json() == {"retried": 0}
+        receiver.status = 410
+        place.store(reading("2024-01-15T11:00:00Z"))
+        wait_for_states(place, webhook, "dead", "delivered", "delivered")
+        assert place.post(path, json={}).status_code == 409
 
 
 def test_a_receiver_that_is_gone_ends_its_webhook(place: Api, receiver: Receiver, quick: None) -> None:

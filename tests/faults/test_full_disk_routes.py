@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import httpx2 as httpx
 import pyarrow as pa
@@ -22,6 +23,8 @@ from pulsebase.access.scopes import NEEDS
 from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.cli.session import client_at, listening
 from pulsebase.etl.state import RunFilter
+from pulsebase.events.kinds import Event
+from pulsebase.events.webhooks import Told
 from pulsebase.lifecycle import erasures
 from pulsebase.model.errors import DiskFullError
 from pulsebase.model.timerange import MAX_US, TimeRange
@@ -80,6 +83,15 @@ class Ground(NamedTuple):
     def told(self) -> str:
         """A webhook."""
         return str(self.client.post("/v1/webhooks", json=WEBHOOK).json()["webhook_id"])
+
+    def given_up(self) -> str:
+        """A webhook with dead deliveries."""
+        webhook_id, webhooks = self.told(), self.parts.services.webhooks
+        number = next(each.number for each in webhooks.all() if each.webhook_id == webhook_id)
+        event = Event("connection.failed", self.fresh(), {"source": "x" * 200})
+        with patch.object(webhooks._file, "most_waiting", 0):
+            webhooks._file.note([Told(event, [number])] * 900, 1)
+        return webhook_id
 
     def erased(self) -> str:
         """Somebody who was erased."""
@@ -319,6 +331,10 @@ REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
     "DELETE /signals/{signal_id}": lambda g: (f"/v1/signals/{g.signalled()}", {}),
     "POST /webhooks": lambda _: ("/v1/webhooks", {"json": WEBHOOK}),
     "DELETE /webhooks/{webhook_id}": lambda g: (f"/v1/webhooks/{g.told()}", {}),
+    "POST /webhooks/{webhook_id}/deliveries/retry": lambda g: (
+        f"/v1/webhooks/{g.given_up()}/deliveries/retry",
+        {"json": {}},
+    ),
     "POST /admin/check": lambda _: ("/v1/admin/check", {}),
     "POST /admin/backup": lambda g: ("/v1/admin/backup", {"json": {"folder": str(g.disk.folder / uuid.uuid4().hex)}}),
     "POST /admin/retention": lambda _: ("/v1/admin/retention", {"json": {}}),

@@ -136,7 +136,7 @@ ELSEWHERE = {
     *("GET /erasures", "GET /erasures/{erasure_id}", "GET /access", "GET /sources"),
     "GET /stream",  # see test_stream.py
     *("GET /webhooks", "GET /webhooks/{webhook_id}", "DELETE /webhooks/{webhook_id}"),  # see test_webhooks.py
-    "GET /webhooks/{webhook_id}/deliveries",
+    *("GET /webhooks/{webhook_id}/deliveries", "POST /webhooks/{webhook_id}/deliveries/retry"),
     *("GET /signals", "GET /signals/{signal_id}", "DELETE /signals/{signal_id}", "GET /signals/stream"),
 }
 

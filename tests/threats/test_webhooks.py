@@ -30,6 +30,7 @@ def test_a_webhook_tells_what_its_key_may_see_and_no_more(receiver: Receiver) ->
         for path in ("", "/deliveries"):
             assert ann.get(f"/v1/webhooks/{whole['webhook_id']}{path}").status_code == 404
         assert ann.delete(f"/v1/webhooks/{whole['webhook_id']}").status_code == 404
+        assert ann.post(f"/v1/webhooks/{whole['webhook_id']}/deliveries/retry", json={}).status_code == 404
         sent = [reading(who, "2024-02-01T10:00:00Z", 70) for who in ("bob", "ann")]
         assert place.owner.post("/v1/metrics/heart-rate/batch", json={"readings": sent}).status_code == 202
         place.owner.post("/v1/imports?name=x", content=b"{}")

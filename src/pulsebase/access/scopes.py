@@ -97,6 +97,7 @@ NEEDS: Mapping[str, Need] = {
     "GET /webhooks/{webhook_id}": "admin",
     "DELETE /webhooks/{webhook_id}": "admin",
     "GET /webhooks/{webhook_id}/deliveries": "admin",
+    "POST /webhooks/{webhook_id}/deliveries/retry": "admin",
     "POST /admin/check": "owner",
     "POST /admin/backup": "owner",
     "POST /admin/retention": "owner",

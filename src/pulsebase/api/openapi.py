@@ -94,6 +94,7 @@ _BODIES: Mapping[str, Any] = {
     "PersonFields": _PERSON,
     "NewPerson": {"user_id": "ann"} | _PERSON,
     "PrioritySetting": {"priority": 1, "valid_from": "2024-01-15"},
+    "Retry": {"ids": [1, 2]},
     "NewAnnotation": {"start": "2024-01-15T18:00:00Z", "end": "2024-01-15T18:45:00Z", "text": "a run, uphill"},
 }
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}}

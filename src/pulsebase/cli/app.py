@@ -291,6 +291,48 @@ def undo_import(
     run_undo(settings_for(store_url=store), number)
 
 
+webhooks = typer.Typer(help="List webhooks, and send again what was given up.", no_args_is_help=True)
+app.add_typer(webhooks, name="webhooks")
+
+WebhookId = Annotated[str, typer.Argument(help="The webhook's id.", metavar="WEBHOOK_ID")]
+
+
+@webhooks.command("list")
+def list_webhooks(form: Format = "table", store: StoreUrl = None) -> None:
+    """List webhooks, the oldest first."""
+    from pulsebase.cli.webhooks import run_list
+
+    run_list(settings_for(store_url=store), as_json=is_json(form))
+
+
+@webhooks.command("deliveries")
+def list_deliveries(
+    webhook_id: WebhookId,
+    state: Annotated[str | None, typer.Option(help="waiting, delivered or dead; all by default.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="Show at most this many.")] = 100,
+    form: Format = "table",
+    store: StoreUrl = None,
+) -> None:
+    """List what a webhook is told, the newest first."""
+    from pulsebase.cli.webhooks import run_deliveries
+
+    run_deliveries(settings_for(store_url=store), webhook_id, state, limit, as_json=is_json(form))
+
+
+@webhooks.command("retry")
+def retry_deliveries(
+    webhook_id: WebhookId,
+    numbers: Annotated[
+        list[int] | None, typer.Argument(help="Deliveries by their id; all that are dead by default.", metavar="[ID]…")
+    ] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Send again what was given up."""
+    from pulsebase.cli.webhooks import run_retry
+
+    run_retry(settings_for(store_url=store), webhook_id, numbers or ())
+
+
 @app.command()
 def settings(
     form: Format = "table",

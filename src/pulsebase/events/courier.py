@@ -312,12 +312,13 @@ class Courier:
         trouble.failures += 1
         pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(trouble.failures - 1, 16))
         trouble.until_s = monotonic() + max(pause_s, outcome.retry_after_s or 0)
-        is_old = now_us - delivery.noted_us >= GIVEN_UP_AFTER_US
-        if attempts > len(WAITS_S) or is_old:
+        is_old = now_us - (delivery.retried_us or delivery.noted_us) >= GIVEN_UP_AFTER_US
+        tries = attempts - delivery.attempts_before
+        if tries > len(WAITS_S) or is_old:
             telemetry.WEBHOOK_DELIVERIES.labels("dead").inc()
             self._file.give_up(delivery.number, attempts, outcome.status, outcome.problem, now_us)
             return
-        wait_s = max(WAITS_S[attempts - 1] * random.uniform(1 - _JITTER, 1 + _JITTER), outcome.retry_after_s or 0)
+        wait_s = max(WAITS_S[tries - 1] * random.uniform(1 - _JITTER, 1 + _JITTER), outcome.retry_after_s or 0)
         due_us = now_us + int(wait_s * SECOND_US)
         self._file.failed(delivery.number, attempts, outcome.status, outcome.problem, due_us)
 

@@ -229,6 +229,32 @@ class EventFile:
         )
         return [delivery_of(row) for row in rows]
 
+    def retry(
+        self, webhook: int, numbers: Collection[int] | None, people: Collection[str] | None, now_us: int
+    ) -> int | None:
+        """Have dead deliveries of a webhook wait again, all or those of these numbers: the oldest, as many as may wait.
+        With `people`, only those about them or about nobody. Return how many; None, and none of them wait, if one of
+        the numbers is not of a dead one.
+        """
+        named, theirs = (None if each is None else json.dumps(sorted(each)) for each in (numbers, people))
+        found = (
+            "SELECT number FROM deliveries WHERE webhook = ?1 AND state = 'dead' "
+            "AND (?2 IS NULL OR number IN (SELECT value FROM json_each(?2))) "
+            "AND (?3 IS NULL OR user_id IS NULL OR user_id IN (SELECT value FROM json_each(?3)))"
+        )
+        asked = webhook, named, theirs
+        with self.changing() as connection:
+            if numbers is not None:
+                ((count,),) = connection.execute(f"SELECT count(*) FROM ({found})", asked).fetchall()
+                if count < len(set(numbers)):
+                    return None
+            room = max(0, self.most_waiting - _waiting_for(connection, webhook))
+            return connection.execute(
+                "UPDATE deliveries SET state = 'waiting', due_us = ?4, done_us = NULL, retried_us = ?4, "
+                f"attempts_before = attempts WHERE number IN ({found} ORDER BY number LIMIT ?5)",
+                (*asked, now_us, room),
+            ).rowcount
+
     def backlog(self) -> WebhookBacklog:
         """Return how much waits and how much was given up."""
         waiting, oldest_us = self._rows("SELECT count(*), min(noted_us) FROM deliveries WHERE state = 'waiting'")[0]
@@ -339,7 +365,8 @@ class EventFile:
                 room[webhook] -= 1
                 connection.execute(
                     f"INSERT INTO deliveries ({DELIVERY_COLUMNS.removeprefix('number, ')}) "
-                    "SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, NULL, ?, ? FROM webhooks WHERE number = ?",
+                    "SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, NULL, ?, ?, NULL, 0 "
+                    "FROM webhooks WHERE number = ?",
                     (
                         *(event_id, each.event.type, user_id),
                         None if each.event.data is None else msgspec.json.encode(each.event.data),

@@ -50,14 +50,19 @@ CREATE TABLE signal_events (
 )
 """
 
+_RETRIES = """
+ALTER TABLE deliveries ADD COLUMN retried_us INTEGER;
+ALTER TABLE deliveries ADD COLUMN attempts_before INTEGER NOT NULL DEFAULT 0
+"""
+
 #: The statements that bring a file from each version to the next.
-STEPS = (_SCHEMA, _SIGNALS)
+STEPS = (_SCHEMA, _SIGNALS, _RETRIES)
 
 WEBHOOK_COLUMNS = "number, webhook_id, url, events, people, key, created_us, ended"
 
 DELIVERY_COLUMNS = (
     "number, webhook, event_id, type, user_id, data, metric, start_us, end_us, readings, noted_us, state, attempts, "
-    "due_us, status, problem, done_us"
+    "due_us, status, problem, done_us, retried_us, attempts_before"
 )
 
 

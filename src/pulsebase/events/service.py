@@ -102,6 +102,19 @@ class Webhooks:
         """Return a webhook's deliveries, the newest first."""
         return self._file.deliveries(webhook.number, state, before, limit)
 
+    def retry(self, webhook: Webhook, numbers: Collection[int] | None, people: Collection[str] | None) -> int:
+        """Send dead deliveries again, all or those of these numbers, as if they had just happened; as many as may wait,
+        the oldest first. With `people`, only those about them or about nobody. Return how many.
+
+        Raises:
+            RejectedError: one of the numbers is not of a dead delivery.
+        """
+        count = self._file.retry(webhook.number, numbers, people, self._now_us())
+        if count is None:
+            raise RejectedError.of("ids", "must all be of dead deliveries of this webhook")
+        self._courier.wake()
+        return count
+
     def announce(self, event: Event) -> None:
         """Note an event for the webhooks that are told of it; on the disk when this returns. What cannot be noted is
         logged, since what happened stands all the same.

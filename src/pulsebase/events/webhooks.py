@@ -79,6 +79,8 @@ class Delivery:
         status: of the last answer.
         problem: why it was not delivered the last time.
         done_us: when it was delivered or given up.
+        retried_us: when somebody last had it sent again although it was given up.
+        attempts_before: how often it had been sent then.
     """
 
     number: int
@@ -95,6 +97,8 @@ class Delivery:
     status: int | None
     problem: str | None
     done_us: int | None
+    retried_us: int | None
+    attempts_before: int
 
     def body(self) -> bytes:
         """Write the body that is sent."""

@@ -21,6 +21,8 @@ from pulsebase.api.schemas.webhooks import (
     DeliveryList,
     NewWebhook,
     RemovedWebhook,
+    Retried,
+    Retry,
     WebhookEntry,
     WebhookList,
 )
@@ -28,7 +30,7 @@ from pulsebase.events.webhooks import Delivery, Webhook
 from pulsebase.model.timerange import format_us
 
 #: Schemas of bodies that are decoded here; the OpenAPI document shows them all the same.
-BODY_SCHEMAS = (NewWebhook,)
+BODY_SCHEMAS = (NewWebhook, Retry)
 
 WebhookId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Nothing = Annotated[NoParameters, Query()]
@@ -44,6 +46,12 @@ def router(services: RequestServices) -> APIRouter:
         if webhook is None:
             raise ProblemError("not-found", "there is no such webhook")
         return webhook
+
+    def retried(webhook_id: str, wanted: Retry) -> int:
+        webhook = found(webhook_id)
+        if webhook.ended is not None:
+            raise ProblemError("conflict", f"the webhook has ended: {webhook.ended}; make a new one")
+        return webhooks.retry(webhook, wanted.ids)
 
     @routes.post("/webhooks", status_code=201, response_model=CreatedWebhook, openapi_extra=body_of("NewWebhook"))
     async def create_webhook(request: Request, _: Nothing) -> Response:
@@ -78,6 +86,20 @@ def router(services: RequestServices) -> APIRouter:
         deliveries = webhooks.deliveries(webhook, parameters.state, parameters.cursor, limit + 1)
         next_cursor = deliveries[limit - 1].number if len(deliveries) > limit else None
         return _answer({"data": [_shown(each) for each in deliveries[:limit]], "next_cursor": next_cursor})
+
+    @routes.post(
+        "/webhooks/{webhook_id}/deliveries/retry",
+        status_code=202,
+        response_model=Retried,
+        openapi_extra=body_of("Retry"),
+    )
+    async def retry_deliveries(request: Request, webhook_id: WebhookId, _: Nothing) -> Response:
+        """Send deliveries that were given up again, the oldest first, as many as may wait. Each has the same `event_id`
+        as before, and a day again to be taken.
+        """
+        require_json(request)
+        wanted = checked_object(await read_body(request, FIELDS_BYTES), Retry)
+        return _answer({"retried": await run_in_threadpool(retried, webhook_id, wanted)}, 202)
 
     return routes
 

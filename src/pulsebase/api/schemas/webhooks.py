@@ -70,6 +70,22 @@ class DeliveriesParameters(Parameters):
     cursor: PageCursor = None
 
 
+class Retry(BaseModel):
+    """Which dead deliveries are sent again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: list[int] | None = Field(
+        None, min_length=1, max_length=1000, description="The `id` of each; without it, all that are dead."
+    )
+
+
+class Retried(BaseModel):
+    """How many deliveries wait again."""
+
+    retried: int
+
+
 class DeliveryEntry(BaseModel):
     """An event that a webhook is told of. `event_id` is sent as `webhook-id`.
 
