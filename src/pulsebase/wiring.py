@@ -31,7 +31,7 @@ from pulsebase.etl.state import Connection
 from pulsebase.events.addresses import networks_of
 from pulsebase.events.courier import Courier, Surroundings
 from pulsebase.events.event_file import EventFile
-from pulsebase.events.kinds import Event
+from pulsebase.events.kinds import Event, ImportCounts, import_finished
 from pulsebase.events.sender import Sender
 from pulsebase.events.service import Webhooks
 from pulsebase.events.signal_service import Signals
@@ -316,19 +316,11 @@ class _Events:
     access: Access
 
     def import_finished(self, report: ImportReport) -> None:
-        """Tell of an import that ended. The name of its file may be anything, so it is not told."""
-        data = {
-            "import_id": report.number,
-            "status": report.status,
-            "files": report.file_count,
-            "read": report.read,
-            "written": report.written,
-            "unchanged": report.unchanged,
-            "rejected": report.rejected,
-            "people": report.people,
-        }
+        """Tell of an import that ended."""
+        stored = report.read, report.written, report.unchanged, report.rejected
+        counts = ImportCounts(report.file_count, *stored, report.people)
         key = self.access.state.key_of_import(report.number)
-        self.webhooks.announce(Event("import.finished", None, data, key=key))
+        self.webhooks.announce(import_finished(report.number, report.status, counts, key))
 
     def connection_failed(self, connection: Connection) -> None:
         """Tell of a connection that fails."""

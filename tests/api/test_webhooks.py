@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from pulsebase import telemetry
+from pulsebase.etl.importer import ImportWatcher
+from pulsebase.etl.results import FileResult
 from pulsebase.events import courier, event_file
 from pulsebase.events.kinds import Event, Stretch, stored
 from pulsebase.ingest.validate import wall_clock_us
@@ -403,6 +405,25 @@ def test_imports_that_end_are_told_of(place: Api, receiver: Receiver) -> None:
     assert (data["import_id"], data["status"], data["written"], data["people"]) == (number, "done", 1, 1)
     assert place.get(f"/v1/imports/{number}").json()["status"] == "done"
     assert b"secret" not in receiver.came[0][2]
+
+
+def test_an_import_that_a_stop_keeps_from_its_turn_is_told_of_too(tmp_path: Path, receiver: Receiver) -> None:
+    url = f"duckdb:///{tmp_path / 'pulse.duckdb'}"
+    settings = Settings(_env_file=None, store_url=url, decoder_processes=2, **ALLOWED)  # so that one runs at a time
+
+    def never_done(file: object, sink: object, watcher: ImportWatcher) -> Iterator[FileResult]:
+        wait_until(watcher.stopped, "a stop", 60)
+        yield from ()
+
+    with build(settings) as parts:
+        api = Api(parts)
+        made(api, receiver, "import.finished")
+        parts.services.imports._importing = never_done
+        numbers = {api.post(f"/v1/imports?name={n}.ndjson", content="{}").json()["id"] for n in range(2)}
+    with build(settings):
+        receiver.wait_for(2)
+    told = {body["data"]["import_id"]: body["data"]["status"] for body in receiver.bodies()}
+    assert told == dict.fromkeys(numbers, "failed")
 
 
 def test_more_than_may_wait_are_given_up_at_once(

@@ -76,6 +76,11 @@ class Ground(NamedTuple):
         number: int = answer.json()["import_id"]
         return number
 
+    def imported_and_told(self) -> int:
+        """An import, and a webhook that is told when it ends."""
+        assert self.client.post("/v1/webhooks", json=WEBHOOK | {"events": ["import.finished"]}).status_code == 201
+        return self.imported()
+
     def signalled(self) -> str:
         """A signal."""
         return str(self.client.post("/v1/signals", json=SIGNAL).json()["signal_id"])
@@ -342,6 +347,13 @@ REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
     "POST /admin/readings": lambda g: (
         "/v1/admin/readings",
         {"params": {"kind": "import", "name": uuid.uuid4().hex}, "content": block(g.fresh())},
+    ),
+    "POST /admin/imports/{import_id}/finished": lambda g: (
+        f"/v1/admin/imports/{g.imported_and_told()}/finished",
+        {
+            "json": {"status": "done"}
+            | dict.fromkeys(("files", "read", "written", "unchanged", "rejected", "people"), 1)
+        },
     ),
     "POST /admin/settle": lambda _: ("/v1/admin/settle", {}),
     "POST /admin/summaries": lambda g: ("/v1/admin/summaries", {"json": days(g.somebody())}),

@@ -103,6 +103,7 @@ NEEDS: Mapping[str, Need] = {
     "POST /admin/retention": "owner",
     "POST /admin/sql": "owner",
     "POST /admin/readings": "owner",
+    "POST /admin/imports/{import_id}/finished": "owner",
     "POST /admin/users": "owner",
     "POST /admin/settle": "owner",
     "POST /admin/summaries": "owner",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from pulsebase.access.caller import caller
+from pulsebase.events.kinds import ImportCounts, import_finished
 from pulsebase.events.service import WebhookRequest, Webhooks
 from pulsebase.events.webhooks import Delivery, DeliveryState, Webhook
 from pulsebase.model.errors import UnknownUserError
@@ -57,6 +58,10 @@ class AuthorizedWebhooks:
         people = caller().principal.people
         found = self._inner.deliveries(webhook, state, before, limit)
         return [each for each in found if people is None or each.user_id is None or each.user_id in people]
+
+    def import_finished(self, number: int, status: str, counts: ImportCounts) -> None:
+        """Note that an import by a command ended, see `Webhooks.note`. For the owner alone."""
+        self._inner.note(import_finished(number, status, counts, None))
 
     def retry(self, webhook: Webhook, numbers: Collection[int] | None) -> int:
         """See `Webhooks.retry`. Deliveries about people out of reach are none."""

@@ -33,7 +33,7 @@ from rich.text import Text
 from pulsebase.cli.blocks import store_block
 from pulsebase.cli.import_report import RefusalSummary, Report
 from pulsebase.cli.output import console, write_json
-from pulsebase.cli.session import answer_of, session
+from pulsebase.cli.session import RefusedError, answer_of, session
 from pulsebase.cli.users import day_of_ages, path_of, store_people
 from pulsebase.etl.extract.packed import paths_in
 from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
@@ -284,7 +284,7 @@ class _Run:
         """Report the result of each file, and the totals. Return whether every file could be read to its end and
         something was stored.
         """
-        sound = True
+        sound, failed = True, True
         try:
             with self._desk.running.held_once(self._store.name):  # it cannot be undone meanwhile
                 for result in results:
@@ -294,6 +294,7 @@ class _Run:
             self._report.in_all(name, in_all(importer.totals.kinds), self.sink.people, self._refused.by_reason)
             self._report.left(name, importer.unread, importer.remark)
             failure = importer.totals.failure
+            failed = failure is not None or self._desk.interrupted.is_set()
             if failure is not None and not self._desk.interrupted.is_set():
                 self._report.nothing(name, failure)
                 sound = False
@@ -301,8 +302,24 @@ class _Run:
         finally:  # also if the import failed, because what it stored can be undone
             if self._store.number is not None:
                 number = self._store.number
+                self._tell_webhooks(number, importer, failed=failed)
                 self._say(f"{name} is import {number}; pulsebase imports undo {number} removes it")
         return sound
+
+    def _tell_webhooks(self, number: int, importer: Importer, *, failed: bool) -> None:
+        total = in_all(importer.totals.kinds)
+        counts = {"read": total.read, "written": total.written, "unchanged": total.unchanged}
+        how = {
+            "status": "failed" if failed else "done",
+            "files": total.files,
+            **counts,
+            "rejected": total.rejected,
+            "people": len(self.sink.people),
+        }
+        try:
+            answer_of(self._desk.client.post(f"/v1/admin/imports/{number}/finished", json=how))
+        except (RefusedError, httpx.TransportError) as error:
+            _say_red(self._progress.console, f"webhooks are not told that the import ended: {error}")
 
     def on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
         """Remember refusals, and write them to the file of `--rejects` if there is one."""

@@ -44,7 +44,7 @@ _NO_NAMES = ("status", "kind", "counts", "reason", "metrics")
 
 JobStatus = Literal["waiting", "running", "done", "failed"]
 _ENDED: tuple[JobStatus, ...] = ("done", "failed")
-_CANCELLED = "it was cancelled"
+_CANCELLED, _STOPPED = "it was cancelled", "the server stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +288,9 @@ class ImportJobs:
         for thread in self._threads:
             thread.join()
         for job in self._jobs.values():
+            if job.report.status == "waiting":  # it was accepted, so whoever waits for its end is told
+                job.report = replace(job.report, status="failed", failure=_STOPPED)
+                self._told(job.report)
             job.upload.close()
 
     def _next(self) -> _Job | None:
@@ -314,7 +317,7 @@ class ImportJobs:
                 logger.exception("an import failed")
                 failure = "a fault of the server; the log has it"
             if self._stopping.is_set():
-                failure = "the server stopped"
+                failure = _STOPPED
             elif job.cancelled.is_set():
                 failure = _CANCELLED
             _let_go(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -34,6 +34,18 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportCounts:
+    """How many files an import had, what became of their records, and of how many people something was stored."""
+
+    files: int
+    read: int
+    written: int
+    unchanged: int
+    rejected: int
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened.
 
@@ -61,6 +73,11 @@ def day_closed(user_id: str, day: str, time_zone: str, metrics: Sequence[tuple[s
     """Return the event that a day of a person is over. `metrics` are name, readings that count, minutes with some."""
     counts = {name: {"readings": readings, "minutes": minutes} for name, readings, minutes in metrics}
     return Event("day.closed", user_id, {"day": day, "time_zone": time_zone, "metrics": counts})
+
+
+def import_finished(number: int, status: str, counts: ImportCounts, key: int | None) -> Event:
+    """Return the event that an import ended. The names of its files may be anything, so they are not told."""
+    return Event("import.finished", None, {"import_id": number, "status": status, **asdict(counts)}, key=key)
 
 
 def body_of(type_: str, noted_us: int, user_id: str | None, data: Mapping[str, Any]) -> bytes:

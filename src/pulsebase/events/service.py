@@ -115,14 +115,20 @@ class Webhooks:
         self._courier.wake()
         return count
 
-    def announce(self, event: Event) -> None:
-        """Note an event for the webhooks that are told of it; on the disk when this returns. What cannot be noted is
-        logged, since what happened stands all the same.
+    def note(self, event: Event) -> None:
+        """Note an event for the webhooks that are told of it; on the disk when this returns.
+
+        Raises:
+            StoreUnavailableError: it cannot be noted now.
         """
+        if told := heard(self._file.webhooks(), [event], self._reach_of):
+            self._file.note(told, self._now_us())
+            self._courier.wake()
+
+    def announce(self, event: Event) -> None:
+        """Note an event as `note` does. What cannot be noted is logged, since what happened stands all the same."""
         try:
-            if told := heard(self._file.webhooks(), [event], self._reach_of):
-                self._file.note(told, self._now_us())
-                self._courier.wake()
+            self.note(event)
         except PulsebaseError as error:
             logger.error("webhooks are not told of an event (%s): %s", event.type, error)
 

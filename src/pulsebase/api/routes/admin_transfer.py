@@ -22,10 +22,12 @@ from pulsebase.api.codecs.json_bodies import decode_object
 from pulsebase.api.codecs.request_body import read_body, require_json
 from pulsebase.api.components import RequestServices
 from pulsebase.api.routes.admin import owner_only
+from pulsebase.api.routes.imports import ImportId
 from pulsebase.api.routes.people_edits import PeopleEditor
 from pulsebase.api.schemas.admin import (
     BlockStored,
     ExportParameters,
+    FinishedImport,
     OriginParameters,
     ReadingsExportParameters,
     RecordKindParameters,
@@ -34,9 +36,10 @@ from pulsebase.api.schemas.admin import (
     StoredRecords,
 )
 from pulsebase.api.schemas.common import Accepted, NoParameters
-from pulsebase.etl.load import ImportSink
+from pulsebase.etl.load import IMPORT_KIND, ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.transform.own_records import parse_records
+from pulsebase.events.kinds import ImportCounts
 from pulsebase.ingest import Candidates
 from pulsebase.ingest.arrow_messages import BoundedMessages
 from pulsebase.ingest.blocks import MalformedError, TooLargeError
@@ -76,6 +79,15 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
         answer = await run_in_threadpool(_store_block, services, body, origin)
         return Response(msgspec.json.encode(answer), 202, media_type=JSON)
+
+    @routes.post("/imports/{import_id}/finished", status_code=204, response_model=None)
+    def finish_import(import_id: ImportId, how: FinishedImport, _: Annotated[NoParameters, Query()]) -> Response:
+        """Tell webhooks that an import by a command ended."""
+        if not any(each.number == import_id and each.kind == IMPORT_KIND for each in services.store.origins()):
+            raise ProblemError("not-found", "there is no import of that id")
+        counts = ImportCounts(how.files, how.read, how.written, how.unchanged, how.rejected, how.people)
+        services.webhooks.import_finished(import_id, how.status, counts)
+        return Response(status_code=204)
 
     @routes.post("/summaries", status_code=202, response_model=Accepted)
     async def store_summaries(request: Request, _: Annotated[NoParameters, Query()]) -> Response:

@@ -39,7 +39,7 @@ _PIECE_BYTES = 4 << 20
 #: How many readings one commit removes when an import is undone, so that other writes get their turn in between.
 _UNDONE_AT_ONCE = 100_000
 
-_ImportId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+ImportId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -87,12 +87,12 @@ def router(services: RequestServices) -> APIRouter:
         return await while_connected(request, lambda cancellation: _listed(services, parameters, cancellation))
 
     @routes.get("/imports/{import_id}", response_model=ImportDetail)
-    async def show_import(request: Request, import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
+    async def show_import(request: Request, import_id: ImportId, _: Annotated[NoParameters, Query()]) -> Response:
         """Show one import: its progress, its files, and what was refused."""
         return await while_connected(request, lambda cancellation: _shown(services, import_id, cancellation))
 
     @routes.delete("/imports/{import_id}", response_model=Deleted, responses={202: {"model": Deleted}})
-    def undo_import(import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
+    def undo_import(import_id: ImportId, _: Annotated[NoParameters, Query()]) -> Response:
         """Remove the readings of an import or of a connection that are still stored. Readings that they replaced do not
         come back, and daily summaries stay. A source that is still connected brings its readings again. An import that
         waits or runs is cancelled instead, with status 202; send the same request again to remove what it had stored.

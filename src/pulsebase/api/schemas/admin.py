@@ -62,6 +62,20 @@ class OriginParameters(Parameters):
     )
 
 
+class FinishedImport(BaseModel):
+    """`POST /admin/imports/{import_id}/finished`: how an import by a command ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["done", "failed"]
+    files: int = Field(ge=0)
+    read: int = Field(ge=0)
+    written: int = Field(ge=0)
+    unchanged: int = Field(ge=0)
+    rejected: int = Field(ge=0)
+    people: int = Field(ge=0)
+
+
 class StoredPeople(BaseModel):
     """How many people were stored."""
 
