@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import httpx2 as httpx
 import numpy as np
 import pytest
 
+from pulsebase.api.server import http_server
+from pulsebase.api.server.http_server import owner_socket, private_folder
 from pulsebase.cli.blocks import store_block
 from pulsebase.cli.session import RefusedError, answer_of, client_at, listening
 from pulsebase.ingest import Candidates
+from pulsebase.model.errors import StopError
 from pulsebase.settings import Settings
 from pulsebase.wiring import build
+from pulsebase.worker_rpc import OtherWorkers
 
 
 def test_an_answer_on_the_owners_socket_that_is_no_json_is_an_error_in_words() -> None:
@@ -22,6 +28,26 @@ def test_an_answer_on_the_owners_socket_that_is_no_json_is_an_error_in_words() -
             answer_of(client.get("/v1/users", headers={"X-Long": "x" * 200_000}))
         with client_at(path) as client, pytest.raises(RefusedError, match="cannot be read"):
             answer_of(client.get("/docs"))
+
+
+def test_sockets_are_made_where_a_path_is_short_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("long" * 30)
+    long.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with owner_socket() as (path, _), private_folder() as folder:
+        assert len(str(path)) < 108
+        with OtherWorkers(folder, 1234567).answering({"number": lambda about: about + 1}):
+            assert OtherWorkers(folder, 2).ask("number", 1) == {1234567: 2}
+    monkeypatch.setattr(http_server, "_ANYBODYS", str(long))
+    for made in (owner_socket, private_folder):
+        with pytest.raises(StopError, match="whose path is too long; XDG_RUNTIME_DIR may name another one"), made():
+            pass
+    short = tempfile.mkdtemp(dir="/tmp")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+    with private_folder() as folder:
+        assert str(folder.parent) == short, "the person's own comes first"
+    Path(short).rmdir()
 
 
 class _Busy(BaseHTTPRequestHandler):

@@ -151,7 +151,7 @@ def test_a_socket_has_a_place_without_a_runtime_folder(place: Place) -> None:
     assert place.run("check", XDG_RUNTIME_DIR="/nowhere").returncode == 0
     folder = place.folder / ("long" * 30)
     folder.mkdir()
-    assert "cannot make the socket for commands" in place.refusal("check", XDG_RUNTIME_DIR=str(folder))
+    assert place.run("check", XDG_RUNTIME_DIR=str(folder)).returncode == 0, "its path is too long for a socket"
 
 
 def test_an_import_of_nothing_that_exists_makes_no_store(place: Place) -> None:

@@ -46,18 +46,25 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
+#: Where everybody may make folders of their own.
+_ANYBODYS = "/tmp"
+#: The longest path in which a folder for sockets is made. With that folder's name and a socket's, it has to be shorter
+#: than 108 bytes (unix(7)).
+_LONGEST_PLACE_BYTES = 107 - len("/pulsebase-abcdefgh/0123456789.worker")
+
+
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
     """Make a folder for sockets that only the owner can enter. It exists while the block runs.
 
     Raises:
-        StopError: the folder cannot be made.
+        StopError: the folder cannot be made, or every place for it has too long a path.
     """
     base = _runtime_folder()
     try:
         folder = tempfile.TemporaryDirectory(prefix="pulsebase-", dir=base, ignore_cleanup_errors=True)
     except OSError as error:
-        raise StopError(f"cannot make a folder in {base or tempfile.gettempdir()}: {error.strerror}") from error
+        raise StopError(f"cannot make a folder in {base}: {error.strerror}") from error
     with folder as path:
         yield Path(path)
 
@@ -83,10 +90,24 @@ def owner_socket() -> Iterator[tuple[Path, socket.socket]]:
         yield path, listener
 
 
-def _runtime_folder() -> str | None:
-    """Return the user's own folder for sockets, None if it cannot be used (after `su`, or in a container)."""
-    folder = os.environ.get("XDG_RUNTIME_DIR")
-    return folder if folder and os.access(folder, os.W_OK | os.X_OK) else None
+def _runtime_folder() -> str:
+    """Return where the folder for sockets is made: the user's own place for such things, if it can be used (not after
+    `su`, or in a container), or else one for temporary files.
+
+    Raises:
+        StopError: those that can be used have too long a path.
+    """
+    places = [place for place in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), _ANYBODYS) if place]
+    usable = [place for place in places if os.access(place, os.W_OK | os.X_OK)]
+    if not usable:
+        return tempfile.gettempdir()  # making a folder there says why not
+    for place in usable:
+        if len(os.fsencode(place)) <= _LONGEST_PLACE_BYTES:
+            return place
+    raise StopError(
+        f"no socket can be made in {usable[0]}, whose path is too long; XDG_RUNTIME_DIR may name another one, with a "
+        f"path of at most {_LONGEST_PLACE_BYTES} bytes"
+    )
 
 
 @contextlib.contextmanager
