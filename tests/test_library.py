@@ -5,6 +5,7 @@ from __future__ import annotations
 import pydoc
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -172,6 +173,17 @@ def test_a_file_comes_in_and_a_person_goes_out_by_both_ways(tmp_path: Path) -> N
             with pytest.raises(StopError, match="exists already"):
                 library.export("ann", path)
         assert near.import_file(tmp_path / "False.zip").unchanged == 2  # the person and the reading
+        for library in (near, far):
+            library.put_person("bob", name="Bob")
+            both, everybody = tmp_path / f"both-{library is near}", tmp_path / f"all-{library is near}"
+            library.export(["bob", "ann", "bob"], both)
+            library.export(None, everybody)
+            for path in (both, everybody):
+                assert library.import_file(path).unchanged == 3, "two people and a reading"
+            with pytest.raises(UnknownUserError, match="nobody"):
+                library.export(["ann", "eve"], tmp_path / "eve.zip")
+        with zipfile.ZipFile(both) as archive:
+            assert archive.namelist() == ["bob.zip", "ann.zip"]
         (tmp_path / "empty.csv").write_text("nothing of use\n")
         with pytest.raises(StopError, match=r"empty\.csv"):
             near.import_file(tmp_path / "empty.csv")

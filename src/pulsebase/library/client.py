@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from time import sleep
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -417,8 +418,12 @@ class Library:
         refused = {each["reason"]: each["count"] for each in course["refused"]}
         return Imported(found["id"], **counts, refused=refused, remark=course["remark"])
 
-    def export(self, user_id: UserId, path: str | Path, *, show_progress: bool | None = None) -> Path:
-        """Write everything about one person into a zip, which can be imported again. Return its path.
+    def export(
+        self, user_id: UserId | Sequence[UserId] | None, path: str | Path, *, show_progress: bool | None = None
+    ) -> Path:
+        """Write everything about a person into a zip, which can be imported again. Return its path.
+
+        Of several people, or of everybody if `user_id` is None, it is a zip with a zip for each of them.
 
         Raises:
             StopError: the file exists already, or cannot be written.
@@ -426,23 +431,43 @@ class Library:
         place = Path(path)
         if place.exists():
             raise StopError(f"{place} exists already; name a new file")
+        if user_id is None:
+            people = list[UserId](self.people()["user_id"])
+        else:
+            people = [user_id] if isinstance(user_id, UserId) else list(dict.fromkeys(user_id))
+            if not people:
+                raise RejectedError.of("user_id", "must name somebody")
+        for each in people:
+            _path_of(each)
         partial = place.with_name(f"{place.name}.partial")
         try:
-            with (
-                progress(f"export of {user_id}", show_progress) as tell,
-                self._requests.pieces(f"{_path_of(user_id)}/export") as pieces,
-                partial.open("wb") as file,
-            ):
+            with partial.open("wb") as file:
                 partial.chmod(0o600)
-                for piece in pieces:
-                    file.write(piece)
-                    tell(file.tell(), None)
+                if isinstance(user_id, UserId):
+                    with progress(f"export of {user_id}", show_progress) as tell:
+                        self._export_one(user_id, file, lambda: tell(file.tell(), None))
+                else:
+                    with progress(f"export of {len(people):,} people", show_progress) as tell:
+                        self._export_each(people, file, lambda done: tell(done, len(people)))
             partial.rename(place)
         except OSError as error:
             raise StopError(f"{error.filename or place}: {error.strerror}") from error
         finally:
             partial.unlink(missing_ok=True)
         return place
+
+    def _export_one(self, user_id: UserId, file: IO[bytes], tell: Callable[[], None]) -> None:
+        with self._requests.pieces(f"{_path_of(user_id)}/export") as pieces:
+            for piece in pieces:
+                file.write(piece)
+                tell()
+
+    def _export_each(self, people: Sequence[UserId], file: IO[bytes], tell: Callable[[int], None]) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for done, user_id in enumerate(people):
+                tell(done)
+                with archive.open(f"{user_id}.zip", "w", force_zip64=True) as entry:
+                    self._export_one(user_id, entry, lambda: None)
 
     # --- the store itself ------------------------------------------------------------------------------------------
 
