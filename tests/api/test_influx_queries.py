@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from influxdb import InfluxDBClient
 from influxdb.exceptions import InfluxDBClientError
 
 from pulsebase.api.server.http_server import bound_socket, serving
+from pulsebase.model.summaries import DailySummary
+from pulsebase.model.users import User
+from tests.api.conftest import Api
 from tests.deploy.files import DEPLOY, dashboard
 from tests.influxql.conftest import START_S, Point, write
 from tests.threats.conftest import Guarded, guarded
@@ -251,6 +255,55 @@ def test_dashboards_of_writers_find_what_they_wrote(
     assert {"Device": "Charge 6"} in devices, "as it was written"
     one = anns.query(f"SELECT count({field}) FROM {measurement} WHERE Device = 'Charge 6'", database=database)
     assert len(list(one.get_points())) == 1
+
+
+@pytest.mark.parametrize(
+    ("database", "measurement", "field"),
+    [("fitbit-grafana", "RestingHR", "value"), ("garmin-grafana", "DailyStats", "restingHeartRate")],
+)
+def test_dashboards_find_the_resting_heart_rates_that_sources_stated(
+    api: Api, database: str, measurement: str, field: str
+) -> None:
+    store = api.parts.store
+    for user_id, zone in (("ann", "Europe/Berlin"), ("bob", "UTC")):
+        store.put_user(User(user_id, time_zone=zone))
+    for user_id, day, method, resting in (
+        ("ann", 14, "fitbit", 58.5),
+        ("ann", 15, "watch", 70.0),
+        ("ann", 15, "fitbit", 57.0),  # the first by its name
+        ("ann", 16, None, None),
+        ("bob", 14, "fitbit", 66.0),
+    ):
+        store.put_summaries([DailySummary(user_id, date(2024, 1, day), resting, method)])
+
+    def asked(what: str, where: str = "", after: str = "") -> Any:
+        span = "time >= '2024-01-13T00:00:00Z' AND time < '2024-01-17T00:00:00Z'"
+        statement = f'SELECT {what} FROM "{measurement}" WHERE {where or span} {after}'
+        return series_of(statement)
+
+    def series_of(statement: str) -> Any:
+        answer = api.get("/query", params={"q": statement, "db": database})
+        (result,) = answer.json()["results"]
+        return [(each.get("tags"), each["values"]) for each in result.get("series", ())]
+
+    ann = "user_id = 'ann'"
+    # A panel's statement: means of days, which begin at an hour before midnight in UTC.
+    ((_, groups),) = asked(
+        f'mean("{field}")', f"{ann} AND time >= '2024-01-13' AND time < '2024-01-16'", "GROUP BY time(1d)"
+    )
+    assert [value for _, value in groups] == [58.5, 57.0, None]
+    rows = [["2024-01-13T23:00:00Z", 58.5], ["2024-01-14T23:00:00Z", 57.0]]
+    assert asked(f'"{field}"', ann) == [(None, rows)], "of any time"
+    assert asked(f'last("{field}")', ann) == [(None, [rows[1]])]
+    assert asked(f'"{field}"', f"{ann} AND {field} > 58") == [(None, rows[:1])]
+    assert asked(f'max("{field}")', after="GROUP BY user_id") == [
+        ({"user_id": "ann"}, [["2024-01-13T23:00:00Z", 58.5]]),
+        ({"user_id": "bob"}, [["2024-01-14T00:00:00Z", 66.0]]),
+    ]
+    assert asked(f'"{field}"', f"{ann} AND \"Device\" = 'Charge 6'") == [], "no device stated it"
+    assert asked("minHeartRate", ann) == []
+    assert series_of("SHOW MEASUREMENTS") == [(None, [[measurement]])]
+    assert series_of(f'SHOW FIELD KEYS FROM "{measurement}"') == [(None, [[field, "float"]])]
 
 
 def test_what_a_writer_sent_and_was_passed_over_is_empty(anns: InfluxDBClient) -> None:

@@ -97,27 +97,35 @@ def mapped_measurements(mapping: LineMapping, only_person: str | None) -> dict[s
     """Return the measurements of a database with a mapping. `only_person` is the one whose key was shown, if it is for
     one person.
     """
-    places: dict[str, dict[str, list[tuple[str, Place]]]] = {}
+    places: dict[str, dict[str, list[tuple[StoredColumn, Place]]]] = {}
     for rule in mapping.rules:
-        if rule.metric is not None and rule.asked_for:
+        stored = _stored_of(rule)
+        if stored is not None:
             fallback = None if mapping.user_tag else mapping.user_id or only_person
-            place = Place(rule.user_id or fallback, mapping.one_device(rule), mapping, rule)
-            places.setdefault(_name_of(rule), {}).setdefault(rule.value_field, []).append((rule.metric, place))
+            device_id = None if stored.of_days else mapping.one_device(rule)
+            place = Place(rule.user_id or fallback, device_id, mapping, rule)
+            places.setdefault(_name_of(rule), {}).setdefault(rule.value_field, []).append((stored, place))
     return {name: _measurement(name, mapping, fields) for name, fields in places.items()}
 
 
+def _stored_of(rule: LineRule) -> StoredColumn | None:
+    """Return where questions find what a rule's lines have; None if they are not asked for."""
+    if rule.is_resting:
+        return StoredColumn(HEART_RATE, "resting")
+    return StoredColumn(METRICS[rule.metric]) if rule.metric is not None and rule.asked_for else None
+
+
 def _measurement(
-    name: str, mapping: LineMapping, fields: Mapping[str, Sequence[tuple[str, Place]]]
+    name: str, mapping: LineMapping, fields: Mapping[str, Sequence[tuple[StoredColumn, Place]]]
 ) -> InfluxMeasurement:
     measured = {}
     for field_name, found in fields.items():
-        metric = found[0][0]  # a field is of one metric; what others there are have a measurement of their own
-        measured[field_name] = MeasuredField(
-            StoredColumn(METRICS[metric]), tuple(place for other, place in found if other == metric)
-        )
+        stored = found[0][0]  # a field is of one metric; what others there are have a measurement of their own
+        measured[field_name] = MeasuredField(stored, tuple(place for other, place in found if other == stored))
     people = {place.user_id for each in measured.values() for place in each.places}
     user_tag = mapping.user_tag or (USER_TAG if people == {None} or len(people) > 1 else None)
-    return InfluxMeasurement(name, measured, user_tag, mapping.device_tag)
+    only_of_days = all(each.stored.of_days for each in measured.values())
+    return InfluxMeasurement(name, measured, user_tag, None if only_of_days else mapping.device_tag)
 
 
 def _name_of(rule: LineRule) -> str:

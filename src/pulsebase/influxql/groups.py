@@ -10,7 +10,7 @@ import numpy as np
 from pulsebase.influxql.conditions import fulfilled
 from pulsebase.influxql.databases import InfluxMeasurement
 from pulsebase.influxql.people import FoundSeries
-from pulsebase.influxql.readings import GroupTotals, Readings, as_values
+from pulsebase.influxql.readings import GroupTotals, Readings, StoredColumn, as_values
 from pulsebase.influxql.syntax import references_in
 from pulsebase.influxql.times import Windows
 from pulsebase.influxql.values import I64, ReadingRows, Texts, Values, joined_rows, same_text
@@ -53,13 +53,19 @@ class StoredGroup:
         """See `Group.extent`."""
         found = []
         for each in self._series:
-            for metric in {stored.metric.name: stored.metric for stored in each.fields.values()}.values():
-                extent = self._readings.extent(each.series, metric)
+            for stored in {_source_of(stored): stored for stored in each.fields.values()}.values():
+                extent = self._extent_of(each, stored)
                 if extent is not None:
                     found.append(extent)
         if not found:
             return None
         return TimeRange(min(each.start_us for each in found), max(each.end_us for each in found))
+
+    def _extent_of(self, found: FoundSeries, stored: StoredColumn) -> TimeRange | None:
+        if not stored.of_days:
+            return self._readings.extent(found.series, stored.metric)
+        times_us = self._readings.resting(found.series.user_id).times_us
+        return TimeRange(int(times_us[0]), int(times_us[-1]) + 1) if len(times_us) else None
 
     def totals(self, name: str, windows: Windows) -> tuple[GroupTotals, int] | None:
         """See `Group.totals`."""
@@ -106,19 +112,23 @@ class StoredGroup:
         self, found: FoundSeries, fields: Sequence[str], tags: Sequence[str], interval: TimeRange
     ) -> ReadingRows:
         asked = [reference.name for reference in references_in(found.condition)]
-        by_metric: dict[str, list[str]] = {}
+        by_source: dict[tuple[str, bool], list[str]] = {}
         for name in dict.fromkeys((*fields, *asked)):
             if name in found.fields:
-                by_metric.setdefault(found.fields[name].metric.name, []).append(name)
-        parts = [self._rows_of_metric(found, names, tags, interval) for names in by_metric.values()]
+                by_source.setdefault(_source_of(found.fields[name]), []).append(name)
+        parts = [self._rows_of_source(found, names, tags, interval) for names in by_source.values()]
         rows = _side_by_side(parts) if parts else ReadingRows(np.empty(0, np.int64), {})
         if found.condition is not None:
             rows = rows.take(fulfilled(found.condition, rows))
         return _with_any(rows, fields)
 
-    def _rows_of_metric(
+    def _rows_of_source(
         self, found: FoundSeries, names: Sequence[str], tags: Sequence[str], interval: TimeRange
     ) -> ReadingRows:
+        if found.fields[names[0]].of_days:
+            days = self._readings.resting(found.series.user_id).within(interval)
+            of_days = {tag: same_text(found.text_of(self._measurement, tag), len(days.times_us)) for tag in tags}
+            return ReadingRows(days.times_us, {name: Values.of(days.values) for name in names}, of_days)
         table = self._readings.raw(found.series, found.fields[names[0]].metric, interval)
         texts: dict[str, Texts] = {}
         for tag in tags:
@@ -130,6 +140,11 @@ class StoredGroup:
                 texts[tag] = same_text(found.text_of(self._measurement, tag), table.num_rows)
         fields = {name: as_values(table, found.fields[name]) for name in names}
         return ReadingRows(table["time_us"].to_numpy(), fields, texts)
+
+
+def _source_of(stored: StoredColumn) -> tuple[str, bool]:
+    """Return what tells apart where fields are read from."""
+    return stored.metric.name, stored.of_days
 
 
 class RowGroup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime, time
 from time import monotonic
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -12,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from pulsebase.influxql.times import Windows
-from pulsebase.influxql.values import I64, Values
+from pulsebase.influxql.values import F64, I64, Values
 from pulsebase.model.errors import QueryTimeoutError, TooManyRowsError
 from pulsebase.model.metrics import MetricSpec
 from pulsebase.model.resolution import Resolution
-from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange, local_day_starts
+from pulsebase.model.summaries import resting_by_day
+from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange, local_day_starts, to_us, zone_or_utc
 from pulsebase.stores.contract import Cancellation, Reader, SeriesQuery
 
 #: How many readings or buckets one request may have read: a dense year of a person.
@@ -42,10 +44,17 @@ class SeriesOf:
 
 @dataclass(frozen=True, slots=True)
 class StoredColumn:
-    """Where values of a field are: in a metric's readings, as the value or as the confidence."""
+    """Where values of a field are: in a metric's readings, as the value or as the confidence; or, as the resting heart
+    rate, in what sources stated of days.
+    """
 
     metric: MetricSpec
-    column: Literal["value", "confidence"] = "value"
+    column: Literal["value", "confidence", "resting"] = "value"
+
+    @property
+    def of_days(self) -> bool:
+        """Whether there is at most one value a day, which belongs to no device."""
+        return self.column == "resting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +136,36 @@ class ReadingBudget:
         self.held(self.read)
 
 
+@dataclass(frozen=True, slots=True)
+class RestingDays:
+    """Resting heart rates in bpm, and when their days begin where the person is, ascending."""
+
+    times_us: I64
+    values: F64
+
+    def within(self, interval: TimeRange) -> RestingDays:
+        """Return those of days that begin inside the range."""
+        there = (self.times_us >= interval.start_us) & (self.times_us < interval.end_us)
+        return RestingDays(self.times_us[there], self.values[there])
+
+
+def resting_days(reader: Reader, user_id: str) -> RestingDays:
+    """Return what sources stated of a person's days."""
+    user = reader.user(user_id)
+    zone = zone_or_utc(None if user is None else user.time_zone)
+    found = resting_by_day(reader.summaries(user_id, date.min, date.max))
+    times_us = [to_us(datetime.combine(day, time.min, zone)) for day in found]
+    order = np.argsort(times_us) if times_us else np.empty(0, np.int64)
+    return RestingDays(np.array(times_us, np.int64)[order], np.array(list(found.values()), np.float64)[order])
+
+
 class Readings:
     """Reads series within a budget."""
 
     def __init__(self, reader: Reader, budget: ReadingBudget) -> None:
         self._reader, self._budget = reader, budget
         self._extents: dict[str, dict[str, TimeRange]] = {}
+        self._of_days: dict[str, RestingDays] = {}
 
     @property
     def reader(self) -> Reader:
@@ -143,6 +176,14 @@ class Readings:
     def budget(self) -> ReadingBudget:
         """Return what may be read."""
         return self._budget
+
+    def resting(self, user_id: str) -> RestingDays:
+        """Return the resting heart rates that sources stated of a person's days."""
+        if user_id not in self._of_days:
+            found = resting_days(self._reader, user_id)
+            self._budget.take(len(found.times_us))
+            self._of_days[user_id] = found
+        return self._of_days[user_id]
 
     def extent(self, series: SeriesOf, metric: MetricSpec) -> TimeRange | None:
         """Return the times between which the person has readings of the metric, None if there are none."""

@@ -9,6 +9,7 @@ from typing import Any
 from pulsebase.influxql.databases import InfluxMeasurement
 from pulsebase.influxql.patterns import matches
 from pulsebase.influxql.people import FoundSeries, PeopleAsked, series_of
+from pulsebase.influxql.readings import resting_days
 from pulsebase.influxql.select import Measurements, named_measurements
 from pulsebase.influxql.syntax import FromMeasurement, Pattern, Show, references_in
 from pulsebase.influxql.times import split_off_times
@@ -89,10 +90,12 @@ class Lists:
             return True
 
     def _is_stored(self, found: FoundSeries) -> bool:
-        """Whether there are readings of a series, counted or not."""
+        """Whether there are readings of a series, counted or not, or what sources stated of its days."""
         user_id, device_id = found.series.user_id, found.series.device_id
         reader = self.people.reader
-        metrics = {stored.metric.name for stored in found.fields.values()}
+        if any(stored.of_days for stored in found.fields.values()) and len(resting_days(reader, user_id).times_us):
+            return True
+        metrics = {stored.metric.name for stored in found.fields.values() if not stored.of_days}
         if device_id is None:
             return not metrics.isdisjoint(overview.metric for overview in reader.metrics(user_id))
         return any(reader.last_time_us(user_id, device_id, metric) is not None for metric in metrics)

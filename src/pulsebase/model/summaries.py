@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -50,6 +51,13 @@ class DailySummary:
         if later.resting_heart_rate is None:
             later = replace(later, resting_heart_rate=self.resting_heart_rate)
         return replace(later, zones=later.zones or self.zones, custom_zones=later.custom_zones or self.custom_zones)
+
+
+def resting_by_day(stored: Sequence[DailySummary]) -> dict[date, float]:
+    """Return a resting heart rate for each day that has one. `stored` are in the order of `contract.Reader.summaries`;
+    of several methods the first counts.
+    """
+    return {day.day: day.resting_heart_rate for day in reversed(stored) if day.resting_heart_rate is not None}
 
 
 def summary_problem(day: DailySummary) -> FieldError | None:

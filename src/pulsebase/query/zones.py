@@ -10,7 +10,7 @@ import numpy as np
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.rollups import averages
-from pulsebase.model.summaries import DailySummary, HeartRateZone
+from pulsebase.model.summaries import DailySummary, HeartRateZone, resting_by_day
 from pulsebase.model.timerange import MINUTE_US, TimeRange, from_us
 from pulsebase.model.users import User
 from pulsebase.model.zones import ZoneRule, fitbit_zones, max_heart_rate, zone_minutes
@@ -45,7 +45,7 @@ def own_days(
         raise RejectedError.of("zones", f"goes with at most {MOST_DAYS} days at a time")
     if user.birth_date is None:
         return []
-    resting = {day.day: day.resting_heart_rate for day in reversed(stored) if day.resting_heart_rate is not None}
+    resting = resting_by_day(stored)
     found = []
     for first in range(0, len(starts) - 1, _DAYS_AT_ONCE):
         part = starts[first : first + _DAYS_AT_ONCE + 1]

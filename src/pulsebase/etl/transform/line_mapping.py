@@ -34,6 +34,8 @@ class LineRule:
         device_id: the device, likewise.
         asked_for: whether questions about the measurement find readings. Those of a metric cannot be told apart, so of
             several measurements that have it some may be written but not asked for.
+        is_resting: whether the field is a day's resting heart rate. Lines with it are passed over, and questions find
+            what sources stated of days.
     """
 
     measurement: str = "*"
@@ -43,6 +45,7 @@ class LineRule:
     user_id: str | None = None
     device_id: str | None = None
     asked_for: bool = True
+    is_resting: bool = False
 
     def fits(self, line: Line) -> bool:
         """Whether a line has what the patterns say."""
@@ -156,6 +159,7 @@ PRESETS: Mapping[str, LineMapping] = {
         (
             LineRule("HeartRate_Intraday", "value", HEART_RATE.name),
             LineRule("SPO2_Intraday", "value", OXYGEN_SATURATION.name),
+            LineRule("RestingHR", "value", is_resting=True),
         ),
         device_tag="Device",
         device_id="fitbit",
@@ -167,6 +171,7 @@ PRESETS: Mapping[str, LineMapping] = {
             LineRule("BreathingRateIntraday", "BreathingRate", RESPIRATORY_RATE.name),
             LineRule("HRV_Intraday", "hrvValue", HRV_RMSSD.name),
             LineRule("SleepIntraday", "spo2Reading", OXYGEN_SATURATION.name),
+            LineRule("DailyStats", "restingHeartRate", is_resting=True),
         ),
         device_tag="Device",
         device_id="garmin",
