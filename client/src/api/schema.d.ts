@@ -1279,6 +1279,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks/{webhook_id}/deliveries/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Deliveries
+         * @description Send deliveries that were given up again, the oldest first, as many as may wait. Each has the same `event_id`
+         *     as before, and a day again to be taken.
+         *
+         *     Scope: `admin`.
+         */
+        post: operations["retry_deliveries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/metrics": {
         parameters: {
             query?: never;
@@ -2123,6 +2146,13 @@ export interface components {
             columns: components["schemas"]["RestingColumns"];
         };
         /**
+         * Retried
+         * @description How many deliveries wait again.
+         */
+        Retried: {
+            retried: number;
+        };
+        /**
          * RunEntry
          * @description A run of the pipeline: `read` rows came, of which so many were written, unchanged or rejected. What is `missing`
          *     was not allowed by the person, or takes something that is not known; `error` says which.
@@ -2553,6 +2583,14 @@ export interface components {
          */
         ReadingsBody: {
             readings: components["schemas"]["Reading"][];
+        };
+        /**
+         * Retry
+         * @description Which dead deliveries are sent again.
+         */
+        Retry: {
+            /** @description The `id` of each; without it, all that are dead. */
+            ids?: number[] | null;
         };
         /**
          * ValueReading
@@ -7991,6 +8029,90 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeliveryList"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_deliveries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example our-alarms */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ids": [
+                 *         1,
+                 *         2
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["Retry"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retried"];
+                };
+            };
+            /** @description It cannot be done as things stand: the id is in use or was erased, or something has to end first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description The key or the address has sent, asked or holds more than it may; wait. */
