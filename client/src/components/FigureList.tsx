@@ -17,12 +17,14 @@ export function FigureList(props: {
   unit?: string;
   /** How many decimals the figures have. */
   digits?: number;
+  /** Whether each has one line alone, as above a chart. */
+  compact?: boolean;
   /** Absent where nobody can be removed. */
   onRemove?: (id: string) => void;
 }) {
-  const { unit = "bpm", digits = 0, onRemove } = props;
+  const { unit = "bpm", digits = 0, compact = false, onRemove } = props;
   return (
-    <ul className="live-figures">
+    <ul className="live-figures" data-compact={compact}>
       {props.figures.map(({ id, name, colour, value, note, faded }) => (
         <li key={id} className="live-figure" data-faded={faded ?? false}>
           <span className="legend-swatch" style={{ background: colour }} />

@@ -46,7 +46,7 @@ export function SummaryPanel({ page, theme, days, colourOf, onRemove, single }: 
   return (
     <section className="panel" aria-label="Chart" aria-busy={days.loading}>
       {days.error !== null && <ErrorNotice error={days.error} onRetry={days.retry} />}
-      <FigureList figures={figures} digits={1} onRemove={onRemove} />
+      <FigureList figures={figures} digits={1} compact onRemove={onRemove} />
       <div className="chart-frame" data-empty={empty && !days.loading}>
         {days.loading && <div className="progress" />}
         <PlainChart
