@@ -24,7 +24,7 @@ export type AnswerOf<P extends GetPath> = paths[P]["get"] extends {
   ? Exclude<A, components["schemas"]["SeveralMetrics"]>
   : never;
 
-export type ChangeMethod = "POST" | "DELETE";
+export type ChangeMethod = "POST" | "PUT" | "DELETE";
 /** Paths of the API that change something. */
 export type ChangePath = {
   [P in keyof paths]: paths[P] extends { post: object } | { delete: object } ? P : never;
@@ -51,6 +51,13 @@ export type Device = AnswerOf<"/v1/users/{user_id}/devices">["data"][number];
 export type ImportDetail = AnswerOf<"/v1/imports/{import_id}">;
 export type ImportCourse = NonNullable<ImportDetail["course"]>;
 export type ImportQuery = paths["/v1/imports"]["post"]["parameters"]["query"];
+export type Note = AnswerOf<"/v1/users/{user_id}/annotations">["data"][number];
+export type Signal = AnswerOf<"/v1/signals">["data"][number];
+export type NewSignal = components["schemas"]["NewSignal"];
+export type NewWebhook = components["schemas"]["NewWebhook"];
+export type Webhook = AnswerOf<"/v1/webhooks">["data"][number];
+export type MadeWebhook = components["schemas"]["CreatedWebhook"];
+export type Delivery = AnswerOf<"/v1/webhooks/{webhook_id}/deliveries">["data"][number];
 export type Run = AnswerOf<"/v1/etl/runs">["data"][number];
 
 /** The columns of one series, whatever its resolution. */

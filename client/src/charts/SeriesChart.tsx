@@ -10,7 +10,8 @@ import {
 import type { Span } from "../time/range";
 import { keepDrawing } from "./drawings";
 import { bindGestures, type GestureHost } from "./gestures";
-import { rangeText, stretchLabel, valueText } from "./labels";
+import { rangeText, spanLabel, stretchLabel, valueText } from "./labels";
+import { type Marker, type MarkerCommand, markerCommandOf } from "./markers";
 import { type Command, commandOf, type Fingers } from "./motion";
 import { freshContext, paint } from "./paint";
 import { Painter } from "./painter";
@@ -48,6 +49,11 @@ export interface SeriesChartProps {
   onHover: (instant: number | null) => void;
   onOut: () => void;
   onCommand: (command: Command) => void;
+  /** The marks at the cross-hair, and what keys and clicks do with marks; absent where there are none. */
+  pointed?: readonly Marker[];
+  onMarkerCommand?: (command: MarkerCommand) => void;
+  /** The plot was tapped or clicked, so far below the chart's top edge. */
+  onTap?: (instant: number, y: number) => void;
 }
 
 const HIT_PX = 4.5;
@@ -106,13 +112,37 @@ function placeTip(
   tip.style.transform = `translate(${Math.max(0, left)}px, ${top}px)`;
 }
 
-/** What everybody's line says at the cross-hair. Whoever cannot see it has the legend and what is spoken. */
+/** The texts of so many marks stand at the pointer. */
+const MOST_TEXTS = 4;
+
+function MarkerTexts({ markers, zone }: { markers: readonly Marker[]; zone: string }) {
+  const more = markers.length - MOST_TEXTS;
+  return (
+    <>
+      {markers.slice(0, MOST_TEXTS).map(({ id, kind, start, end, text }) => (
+        <p key={`${kind} ${id}`} className="chart-tip-mark" data-kind={kind}>
+          <span className="chart-tip-text">{text}</span>
+          {end !== null && (
+            <span className="faint">
+              {kind === "signal"
+                ? `since ${stretchLabel({ start, end: start }, zone)}`
+                : spanLabel({ start, end }, zone)}
+            </span>
+          )}
+        </p>
+      ))}
+      {more > 0 && <p className="faint">and {more} more</p>}
+    </>
+  );
+}
+
+/** What everybody's line says at the cross-hair, and what is marked there. Whoever cannot see it has the legend and what is spoken. */
 function Tip(props: {
   ref: RefObject<HTMLDivElement | null>;
   chart: SeriesChartProps;
   instant: number;
 }) {
-  const { lines, tracks, zone, nameOf, unit, scale = null } = props.chart;
+  const { lines, tracks, zone, nameOf, unit, scale = null, pointed } = props.chart;
   const { instant } = props;
   const digits = digitsOf(scale);
   const points = lines.map(({ userId, colour }) => {
@@ -145,6 +175,7 @@ function Tip(props: {
           </p>
         );
       })}
+      {pointed && <MarkerTexts markers={pointed} zone={zone} />}
     </div>
   );
 }
@@ -218,15 +249,18 @@ export function SeriesChart(props: SeriesChartProps) {
       onMarked: (span) => latest.current.onMarked(span),
       onHover: (instant) => latest.current.onHover(instant),
       onDoubleClick: () => latest.current.onOut(),
+      onTap: (instant, y) => latest.current.onTap?.(instant, y),
     };
     return bindGestures(element, gestures);
   }, [viewport]);
 
   const onKeyDown = (event: KeyboardEvent) => {
     const command = commandOf(event);
-    if (!command) return;
+    const forMarks = props.onMarkerCommand ? markerCommandOf(event) : null;
+    if (!command && !forMarks) return;
     event.preventDefault();
-    props.onCommand(command);
+    if (command) props.onCommand(command);
+    if (forMarks) props.onMarkerCommand?.(forMarks);
   };
 
   const rested = useRested(viewport);

@@ -22,6 +22,8 @@ export interface GestureHost {
   /** The cursor is over an instant; null when it has left. */
   onHover: (instant: number | null) => void;
   onDoubleClick: () => void;
+  /** The plot was tapped or clicked at an instant, so far below the element's top edge. */
+  onTap: (instant: number, y: number) => void;
 }
 
 type Held =
@@ -128,7 +130,10 @@ class Gestures {
     else {
       const tapped = held?.kind === "pan" && !held.moved;
       this.finish();
-      if (tapped && event.type === "pointerup") host.onHover(this.instant(x));
+      if (tapped && event.type === "pointerup") {
+        host.onHover(this.instant(x));
+        host.onTap(this.instant(x), event.clientY - this.element.getBoundingClientRect().top);
+      }
     }
   };
 

@@ -1,5 +1,6 @@
 /** Puts a scene on a canvas; nothing is decided here but how it looks. */
 import type { Columns } from "./decimate";
+import type { MarkerKind } from "./markers";
 import { type ChartTheme, translucent, zoneColour } from "./palette";
 import { type Scene, type Size, yOf } from "./scene";
 
@@ -13,6 +14,13 @@ const ALONE_PX = 2;
 /** A stretch this narrow is a bar as well. */
 const NARROW_PX = 4;
 const ZONE_ALPHA = 0.22;
+/** Stretches of signals lie below those of notes, and shapes of moments below both. */
+const BAND_PX = 5;
+const BAND_TOPS: Partial<Record<MarkerKind, number>> = { signal: BAND_PX + 1 };
+const FLAG_TOP_PX = 2 * BAND_PX + 3;
+const FLAG_PX = 10;
+const BAND_ALPHA = 0.65;
+const STEM_ALPHA = 0.5;
 
 export type Ctx = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
 type Height = (value: number) => number;
@@ -162,6 +170,55 @@ function paintResting(ctx: Ctx, { resting }: Scene): void {
   ctx.setLineDash([]);
 }
 
+/** Each kind's shape at the top of a moment's line, so that colour is not all that tells them apart. */
+function flagPath(ctx: Ctx, kind: MarkerKind, x: number): void {
+  const [half, top] = [FLAG_PX / 2, FLAG_TOP_PX];
+  ctx.beginPath();
+  if (kind === "signal") {
+    ctx.moveTo(x + half, top + half);
+    ctx.arc(x, top + half, half, 0, 2 * Math.PI);
+    return;
+  }
+  const corners = {
+    note: [0, 0, FLAG_PX, half, 0, FLAG_PX],
+    device: [0, 0, half, half, 0, FLAG_PX, -half, half],
+    source: [-half, 0, half, 0, 0, FLAG_PX],
+  }[kind];
+  for (let i = 0; i < corners.length; i += 2) {
+    const [right = 0, down = 0] = [corners[i], corners[i + 1]];
+    if (i === 0) ctx.moveTo(x + right, top + down);
+    else ctx.lineTo(x + right, top + down);
+  }
+  ctx.closePath();
+}
+
+function paintMarkers(ctx: Ctx, { plot, markers }: Scene, theme: ChartTheme): void {
+  for (const { kind, left, right } of markers.bands) {
+    ctx.fillStyle = translucent(theme.markers[kind], BAND_ALPHA);
+    ctx.fillRect(left, BAND_TOPS[kind] ?? 0, right - left, BAND_PX);
+  }
+  ctx.font = FONT;
+  ctx.textAlign = "left";
+  ctx.textBaseline = "top";
+  for (const { kind, at, count } of markers.flags) {
+    const x = Math.round(at) + 0.5;
+    ctx.lineWidth = 1;
+    ctx.strokeStyle = translucent(theme.markers[kind], STEM_ALPHA);
+    ctx.beginPath();
+    ctx.moveTo(x, 0);
+    ctx.lineTo(x, plot.height);
+    ctx.stroke();
+    ctx.fillStyle = theme.markers[kind];
+    flagPath(ctx, kind, x);
+    ctx.fill();
+    if (count === 1) continue;
+    ctx.lineWidth = 3;
+    ctx.strokeStyle = theme.surface;
+    ctx.strokeText(String(count), x + FLAG_PX + 3, FLAG_TOP_PX - 1);
+    ctx.fillText(String(count), x + FLAG_PX + 3, FLAG_TOP_PX - 1);
+  }
+}
+
 /** Bands first, so that every line is above them. */
 function paintLines(ctx: Ctx, { lines, values, plot }: Scene, theme: ChartTheme): void {
   const y = (value: number) => yOf(value, values, plot.height);
@@ -196,6 +253,7 @@ export function paint(ctx: Ctx, scene: Scene, theme: ChartTheme): void {
   paintZones(ctx, scene, theme);
   paintLines(ctx, scene, theme);
   paintResting(ctx, scene);
+  paintMarkers(ctx, scene, theme);
   paintZoneNames(ctx, scene, theme);
   ctx.restore();
 }

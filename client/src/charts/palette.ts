@@ -1,3 +1,5 @@
+import type { MarkerKind } from "./markers";
+
 /**
  * Colours of people on the chart, after Okabe and Ito: told apart with every common kind of colour
  * blindness: blue, vermilion, green, pink, ochre, sky, violet, grey. Each scheme has its own lightness so that lines keep 3:1 against the ground.
@@ -33,6 +35,8 @@ export interface ChartTheme {
   night: string;
   /** Of heart-rate zones above the lowest, as in the bars of the days. */
   zones: readonly string[];
+  /** Each kind has a shape of its own as well. */
+  markers: Readonly<Record<MarkerKind, string>>;
 }
 
 export const LIGHT_THEME: ChartTheme = {
@@ -43,6 +47,7 @@ export const LIGHT_THEME: ChartTheme = {
   surface: "#ffffff",
   night: "#f1f3f7",
   zones: ["#8fc1e3", "#d98a1f", "#8c2d13"],
+  markers: { note: "#6a3fb5", device: "#5b6570", source: "#1c7a5c", signal: "#b3261e" },
 };
 
 export const DARK_THEME: ChartTheme = {
@@ -53,6 +58,7 @@ export const DARK_THEME: ChartTheme = {
   surface: "#171c22",
   night: "#12161c",
   zones: ["#27577a", "#c9851f", "#ffb199"],
+  markers: { note: "#c3a6ff", device: "#98a3ae", source: "#4fc49b", signal: "#ff8f7d" },
 };
 
 export function lineColour(theme: ChartTheme, slot: number): string {

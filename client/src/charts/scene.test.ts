@@ -69,7 +69,7 @@ describe("a scene", () => {
       { name: "Below", min: 0, max: 10 },
       { name: "Fat Burn", min: 60, max: 300 },
     ];
-    const layered = sceneOf({ ...input, layers: { resting, zones } });
+    const layered = sceneOf({ ...input, layers: { ...NO_LAYERS, resting, zones } });
     expect(layered.values).toEqual([30, 100]);
     expect(layered.resting).toHaveLength(1);
     expect(layered.resting[0]).toMatchObject({ colour: "#0072b2", left: 0, right: 100 });

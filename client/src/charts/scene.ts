@@ -3,6 +3,7 @@ import { nightsIn } from "../time/civil";
 import type { Span } from "../time/range";
 import { type Columns, decimate, extremes } from "./decimate";
 import { tickLabels } from "./labels";
+import { type Marker, type PlacedMarkers, placedMarkers } from "./markers";
 import type { Pyramid } from "./pyramid";
 import { heightRange, type Scale, scaledRange, scaledTicks, timeTicks, valueTicks } from "./ticks";
 
@@ -44,9 +45,10 @@ export interface Zone {
 export interface Layers {
   resting: readonly RestingDay[];
   zones: readonly Zone[];
+  markers: readonly Marker[];
 }
 
-export const NO_LAYERS: Layers = { resting: [], zones: [] };
+export const NO_LAYERS: Layers = { resting: [], zones: [], markers: [] };
 
 export interface SceneInput {
   lines: readonly Line[];
@@ -77,6 +79,7 @@ export interface Scene {
   nights: { left: number; right: number }[];
   resting: { colour: string; left: number; right: number; y: number }[];
   zones: { name: string; top: number; bottom: number; rank: number }[];
+  markers: PlacedMarkers;
 }
 
 export function plotOf({ width, height }: Size, bare = false): Scene["plot"] {
@@ -162,5 +165,6 @@ export function sceneOf(input: SceneInput): Scene {
       const bottom = Math.min(plot.height, y(min));
       return bottom > top ? [{ name, top, bottom, rank }] : [];
     }),
+    markers: placedMarkers(layers.markers, span, plot.width),
   };
 }

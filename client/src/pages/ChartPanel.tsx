@@ -1,6 +1,7 @@
 import { useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { ChartTable } from "../charts/ChartTable";
-import { intervalLabel, spanLabel, stretchLabel, valueText } from "../charts/labels";
+import { clockLabel, intervalLabel, spanLabel, stretchLabel, valueText } from "../charts/labels";
+import type { Marker } from "../charts/markers";
 import { Overview } from "../charts/Overview";
 import { wholeOf } from "../charts/overviewScene";
 import type { ChartTheme } from "../charts/palette";
@@ -26,6 +27,7 @@ import { browserZone } from "../time/zone";
 import { MetricPane } from "./MetricPane";
 import { useChartActions } from "./useChartActions";
 import { pointsIn, useLines } from "./useLines";
+import { type ChartMarks, useMarkerActions } from "./useMarkerActions";
 
 export interface ChartPanelProps {
   page: Page;
@@ -35,6 +37,8 @@ export interface ChartPanelProps {
   onWidth: (width: number) => void;
   /** Whether it is of one person, on whose clock it is then. */
   single: boolean;
+  /** What is marked on the chart of one person. */
+  marks?: ChartMarks;
 }
 
 /** The chart, and the metrics below it. */
@@ -123,8 +127,13 @@ function valuesSpoken(tracks: readonly Track[], instant: number, page: Page, dig
   return values.join(". ");
 }
 
-/** The cross-hair's values in words, for those who move it with the keys: heart rate, then each metric below. */
-function spoken(tracks: readonly Track[], instant: number | null, props: PanelProps): string {
+/** The cross-hair in words, for those who move it with the keys: marks, heart rate, then each metric below. */
+function spoken(
+  tracks: readonly Track[],
+  pointed: readonly Marker[],
+  instant: number | null,
+  props: PanelProps,
+): string {
   if (instant === null) return "";
   const { page, panes, metrics } = props;
   const muted = new Set(page.chart.muted);
@@ -135,7 +144,19 @@ function spoken(tracks: readonly Track[], instant: number | null, props: PanelPr
     return `${record?.title ?? metric}, ${said}`;
   });
   const when = stretchLabel({ start: instant, end: instant }, page.zone);
-  return [when, valuesSpoken(tracks, instant, page, 0), ...below].join(". ");
+  const marked = pointed.map(({ text }) => text.replace(/[.\s]+$/, ""));
+  return [when, ...marked, valuesSpoken(tracks, instant, page, 0), ...below].join(". ");
+}
+
+/** Where a note would begin is said: at the time that was last pointed out, else it is about all that is shown. */
+function AddNote(props: { marks: ChartMarks; at: number | null; zone: string }) {
+  const { marks, at, zone } = props;
+  if (!marks.mayWrite) return null;
+  return (
+    <button type="button" className="button button-small" onClick={() => marks.onAdd(at)}>
+      {at === null ? "Add a note" : `Add a note at ${clockLabel(at, zone)}`}
+    </button>
+  );
 }
 
 function toggled(list: readonly string[], id: string): string[] {
@@ -181,6 +202,22 @@ export function ChartPanel(props: PanelProps) {
   const rule = props.zones;
   const layers = useLayers({ people: seen, resting, zones, rule, view, extent, zone, zoneOf });
   const actions = useChartActions(page, tracks, instant, setInstant);
+  const { marks } = props;
+  const markers = marks?.markers;
+  const drawn = useMemo(() => {
+    return markers ? { ...layers.layers, markers } : layers.layers;
+  }, [layers.layers, markers]);
+  const marking = useMarkerActions(
+    marks ?? null,
+    view,
+    frame.current?.clientWidth ?? 0,
+    instant,
+    (at) => {
+      setByKey(true);
+      setInstant(at);
+    },
+  );
+  const { pointed } = marking;
 
   const change = (next: Partial<ChartView>) => goTo({ chart: { ...chart, ...next } });
   const points = pointsIn(tracks, view);
@@ -226,7 +263,7 @@ export function ChartPanel(props: PanelProps) {
             viewport={viewport}
             tracks={tracks}
             lines={lines}
-            layers={layers.layers}
+            layers={drawn}
             zone={zone}
             theme={theme}
             latest={latest}
@@ -246,6 +283,11 @@ export function ChartPanel(props: PanelProps) {
               setByKey(command.kind === "point");
               actions.onCommand(command);
             }}
+            {...(marks && {
+              pointed,
+              onMarkerCommand: marking.onCommand,
+              onTap: marking.onTap,
+            })}
           />
         )}
         {!chart.table && <Blank page={page} view={view} points={points} />}
@@ -293,7 +335,11 @@ export function ChartPanel(props: PanelProps) {
           />
         </div>
       )}
-      <ChartControls chart={chart} onChange={change} />
+      <ChartControls
+        chart={chart}
+        onChange={change}
+        marking={marks && <AddNote marks={marks} at={instant ?? marking.picked} zone={zone} />}
+      />
       {layers.error !== null && <ErrorNotice error={layers.error} onRetry={null} />}
       <ZonesNote page={page} layers={layers} first={seen[0]} />
       <div className="panel-foot">
@@ -306,10 +352,13 @@ export function ChartPanel(props: PanelProps) {
           Drag to move, wheel or pinch to zoom, Shift and drag to zoom to a stretch, double-click to
           go back out. Keys: arrows move and zoom, comma and full stop move the cross-hair, Home and
           End go to the ends, 0 shows all.
+          {marks && " M and Shift M go from mark to mark"}
+          {marks &&
+            (marks.mayWrite ? ", N adds a note, Enter changes the one at the cross-hair." : ".")}
         </p>
       </div>
       <p className="visually-hidden" aria-live="polite">
-        {byKey ? spoken(tracks, instant, props) : ""}
+        {byKey ? spoken(tracks, pointed, instant, props) : ""}
       </p>
     </section>
   );

@@ -10,6 +10,8 @@ import { useDirectory } from "../state/usePeople";
 import { goTo, useView } from "../state/useView";
 import { MetricPanel } from "./MetricPanel";
 import { DaysCard, GapsCard, ZonesCard } from "./person/days";
+import { NoteDialog } from "./person/NoteDialog";
+import { NotesCard, useNotes } from "./person/notes";
 import { DevicesCard, TopHoursCard } from "./person/records";
 import { RestCard } from "./person/rest";
 import { SourcesCard } from "./person/sources";
@@ -49,6 +51,7 @@ export function PersonPage() {
   const { people, nameOf, recordOf, zone } = page;
   const { theme, colourOf } = useColours(people);
   const days = useDays(page, view.zones);
+  const notes = useNotes(page);
   const id = people[0];
   const user = id === undefined ? null : recordOf(id);
   return (
@@ -81,9 +84,11 @@ export function PersonPage() {
             colourOf={colourOf}
             onRemove={() => goTo({ people: [] })}
             onWidth={setWidth}
+            marks={notes.forChart}
           />
           {user && (
             <div className="cards cards-flowing">
+              <NotesCard notes={notes} page={page} />
               <DaysCard days={days} zone={zone} />
               <RestCard page={page} userId={id} />
               <ZonesCard days={days} rule={view.zones} page={page} />
@@ -92,6 +97,15 @@ export function PersonPage() {
               <SourcesCard userId={id} zone={zone} />
               <DevicesCard userId={id} zone={zone} />
             </div>
+          )}
+          {notes.drafted && (
+            <NoteDialog
+              userId={id}
+              name={nameOf(id)}
+              drafted={notes.drafted}
+              zone={zone}
+              onClose={notes.onClose}
+            />
           )}
         </>
       )}

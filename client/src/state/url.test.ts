@@ -53,9 +53,17 @@ describe("the address", () => {
       {
         ...nothing,
         people: ["a", "b"],
-        chart: { resolution: "1s", resting: true, zones: true, muted: ["b"], table: true },
+        chart: {
+          resolution: "1s",
+          resting: true,
+          zones: true,
+          marks: ["note", "signal"],
+          muted: ["b"],
+          table: true,
+        },
       },
     ],
+    ["no marks", { ...nothing, chart: { ...PLAIN_CHART, marks: [] } }],
   ];
   it.each(views)("survives a round trip: %s", (_name, view) => {
     expect(parseView(formatView(view))).toEqual(view);

@@ -75,6 +75,7 @@ export function useLayers(wanted: LayersWanted): LayersState {
       layers: {
         resting: resting && answer ? restingDays(answer, zoneOf) : [],
         zones: its?.zones ?? [],
+        markers: [],
       },
       zones: its,
       rule: ofSource ? null : tried,
