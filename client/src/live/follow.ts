@@ -1,5 +1,5 @@
-/** Follows the server's stream of new readings, again and again, until it is told to stop. */
-import { queryString, request } from "../api/client";
+/** Follows a stream of the server, again and again, until it is told to stop. */
+import { request } from "../api/client";
 import { ApiError } from "../api/errors";
 import { EventParser, type StreamEvent } from "./events";
 
@@ -14,9 +14,9 @@ export type StreamState =
   | { kind: "waiting"; error: unknown };
 
 export interface Follower {
-  people: readonly string[];
-  /** By the names of `GET /v1/metrics`. */
-  metrics: readonly string[];
+  address: string;
+  /** The event after which it is to begin; without one it begins with the next. */
+  after?: string;
   onEvent: (event: StreamEvent) => Promise<void> | void;
   onState: (state: StreamState) => void;
 }
@@ -38,7 +38,7 @@ function pause(lengthMs: number, signal: AbortSignal): Promise<void> {
 
 /** One connection, from its beginning to its end; the id of its last event. */
 async function connect(
-  { people, metrics, onEvent, onState }: Follower,
+  { address, onEvent, onState }: Follower,
   lastId: string | null,
   signal: AbortSignal,
   onId: (id: string) => void,
@@ -46,7 +46,6 @@ async function connect(
   const dead = new AbortController();
   let timer = window.setTimeout(() => dead.abort(), SILENCE_MS);
   try {
-    const address = `/v1/stream?${queryString({ user_ids: people, metric: metrics })}`;
     const headers = { accept: "text/event-stream", ...(lastId ? { "last-event-id": lastId } : {}) };
     const answer = await request(address, AbortSignal.any([signal, dead.signal]), headers);
     const reader = (answer.body ?? new ReadableStream()).getReader();
@@ -71,7 +70,7 @@ async function connect(
 }
 
 export async function follow(follower: Follower, signal: AbortSignal): Promise<void> {
-  let lastId: string | null = null;
+  let lastId: string | null = follower.after ?? null;
   let waitMs = FIRST_WAIT_MS;
   while (!signal.aborted) {
     let error: unknown = null;

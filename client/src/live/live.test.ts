@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { LiveBuffer } from "./buffer";
 import { EventParser } from "./events";
+import { readSignalEvent } from "./useSignalEvents";
 
 const at = (second: number) => new Date(second * 1000).toISOString();
 const readings = (device: string, ...rows: [number, number, (number | null)?][]) => ({
@@ -73,5 +74,27 @@ describe("the last minutes", () => {
     expect(seen(buffer).map(([second]) => second)).toEqual([70, 130]);
     buffer.clear("ann");
     expect(seen(buffer)).toEqual([]);
+  });
+});
+
+describe("events of signals", () => {
+  it("have their rule, and the end and the reason of what was cleared", () => {
+    const data = { user_id: "ann", signal_id: "s", metric: "heart_rate", above: 120, for: "2m" };
+    const start = "2026-11-21T10:00:00Z";
+    const event = (kind: string, more: object) => ({
+      id: "7",
+      kind,
+      data: JSON.stringify({ type: kind, data: { ...data, start, ...more } }),
+    });
+    expect(readSignalEvent(event("signal.raised", {}))).toMatchObject({
+      kind: "signal.raised",
+      userId: "ann",
+      rule: { metric: "heart_rate", above: 120, for: "2m" },
+      end: null,
+      reason: null,
+    });
+    const ended = { end: "2026-11-21T11:00:00Z", reason: "withdrawn" };
+    expect(readSignalEvent(event("signal.cleared", ended))).toMatchObject({ start, ...ended });
+    expect(readSignalEvent({ id: "0", kind: "hello", data: "{}" })).toBeNull();
   });
 });

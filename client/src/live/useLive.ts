@@ -1,5 +1,5 @@
 import { useEffect, useReducer, useRef, useState } from "react";
-import { get } from "../api/client";
+import { get, queryString } from "../api/client";
 import { instantText } from "../time/range";
 import { LiveBuffer, type Priorities, type RawColumns } from "./buffer";
 import type { StreamEvent } from "./events";
@@ -135,7 +135,8 @@ export function useLive(
       if (event.kind === "readings") await onNews(data as News);
       grow();
     };
-    void follow({ people: asked, metrics: followed, onEvent, onState: setState }, signal);
+    const address = `/v1/stream?${queryString({ user_ids: asked, metric: followed })}`;
+    void follow({ address, onEvent, onState: setState }, signal);
     return () => control.abort();
   }, [who, which, windowMs]);
 

@@ -13,7 +13,9 @@ import { ACCEPTED, type SystemState, useSystem } from "../state/useSystem";
 import { browserZone } from "../time/zone";
 import { ImportsCard } from "./system/imports";
 import { RunsCard } from "./system/runs";
+import { SignalsCard } from "./system/signals";
 import { StorageCard } from "./system/storage";
+import { WebhooksCard } from "./system/webhooks";
 
 function Figure({ label, value }: { label: string; value: string }) {
   return (
@@ -225,6 +227,7 @@ export function SystemPage() {
   const access = useAccess();
   const figures = !lacks(access, "metrics");
   const reads = !lacks(access, "read");
+  const admin = !lacks(access, "admin");
   const system = useSystem(figures);
   const { samples, rates, error, askedAt } = system;
   return (
@@ -248,6 +251,8 @@ export function SystemPage() {
             <Skeleton />
           </Card>
         )}
+        {reads && <SignalsCard />}
+        {admin && <WebhooksCard />}
         {reads && (
           <>
             <ImportsCard />
