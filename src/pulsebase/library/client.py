@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
@@ -16,7 +14,16 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from pulsebase.library.answers import TIME, Answer, Imported, Written, column, columns_of
+from pulsebase.library.answers import Answer, Imported, Written, column, columns_of
+from pulsebase.library.columns import (
+    COHORT_SCHEMA,
+    DERIVED_TYPES,
+    HOURS_SCHEMA,
+    METRICS_SCHEMA,
+    PEOPLE_SCHEMA,
+    RAW_SCHEMA,
+)
+from pulsebase.library.file_pieces import file_pieces
 from pulsebase.library.frames import route_and_table, shifted, table_of, with_constants
 from pulsebase.library.progress import progress
 from pulsebase.library.requests import Requests, renamed
@@ -31,65 +38,11 @@ if TYPE_CHECKING:
     from pulsebase.stores.contract import Store
 
 _PAGE = 1000
-#: Most people of one request for series, readings of one request that stores them, and bytes of a piece of a file.
-_PEOPLE_AT_ONCE, _ROWS_AT_ONCE, _PIECE_BYTES = 50, 100_000, 1 << 20
+#: Most people of one request for series, and readings of one request that stores them.
+_PEOPLE_AT_ONCE, _ROWS_AT_ONCE = 50, 100_000
 #: The most refusals that are shown of a frame.
 _SHOWN_ERRORS = 100
 _POLL_S = 0.1
-_RAW_SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("timestamp", TIME),
-        ("value", pa.float64()),
-        ("device_id", pa.string()),
-        ("confidence", pa.int8()),
-    ]
-)
-_PEOPLE_SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("name", pa.string()),
-        ("gender", pa.string()),
-        ("birth_date", pa.date32()),
-        ("time_zone", pa.string()),
-        ("readings", pa.int64()),
-        ("first_reading", TIME),
-        ("last_reading", TIME),
-    ]
-)
-_METRICS_SCHEMA = pa.schema(
-    [
-        ("metric", pa.string()),
-        ("title", pa.string()),
-        ("unit", pa.string()),
-        ("readings", pa.int64()),
-        ("first_reading", TIME),
-        ("last_reading", TIME),
-    ]
-)
-_COHORT_SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("avg", pa.float64()),
-        ("count", pa.int64()),
-        ("minutes", pa.int64()),
-        ("coverage", pa.float64()),
-    ]
-)
-_HOURS_SCHEMA = pa.schema([("hour", TIME), ("avg", pa.float64()), ("count", pa.int64())])
-_STATED = pa.list_(pa.struct([("resting_heart_rate", pa.float64()), ("method", pa.string())]))
-_DERIVED_TYPES = {
-    "date": pa.date32(),
-    "timestamp": TIME,
-    "rmssd": pa.float64(),
-    "sdnn": pa.float64(),
-    "beats": pa.int64(),
-    "left_out": pa.int64(),
-    "method": pa.string(),
-    "resting_heart_rate": pa.float64(),
-    "covered_minutes": pa.int64(),
-    "stated": _STATED,
-}
 
 UserId = str | int
 
@@ -125,7 +78,7 @@ class Library:
             rows += page["data"]
             if limit is not None and len(rows) >= limit:
                 break
-        return Answer(columns_of(rows[:limit], _PEOPLE_SCHEMA), {})
+        return Answer(columns_of(rows[:limit], PEOPLE_SCHEMA), {})
 
     def metrics(self, user_id: UserId) -> Answer:
         """Return the metrics that a person has readings of.
@@ -133,7 +86,7 @@ class Library:
         Columns: `metric`, `title`, `unit`, `readings`, `first_reading`, `last_reading`.
         """
         found = self._requests.json(f"{_path_of(user_id)}/metrics")
-        return Answer(columns_of(found["data"], _METRICS_SCHEMA), {"user_id": found["user_id"]})
+        return Answer(columns_of(found["data"], METRICS_SCHEMA), {"user_id": found["user_id"]})
 
     # --- series ----------------------------------------------------------------------------------------------------
 
@@ -214,7 +167,7 @@ class Library:
                 about = said
                 tell(part.end_us - period.start_us, period.length_us)
         about |= {"start": format_us(period.start_us), "end": format_us(period.end_us), "tz": tz}
-        return Answer(pa.concat_tables([_RAW_SCHEMA.empty_table(), *tables]).combine_chunks(), about)
+        return Answer(pa.concat_tables([RAW_SCHEMA.empty_table(), *tables]).combine_chunks(), about)
 
     # --- groups of people, and what is worked out ------------------------------------------------------------------
 
@@ -256,7 +209,7 @@ class Library:
         rows: list[Mapping[str, Any]] = []
         for page in self._pages(f"/v1/cohorts/{spec.path}", asked):
             rows += page["data"]
-        return Answer(columns_of(rows, _COHORT_SCHEMA), {"metric": spec.name, "unit": spec.unit})
+        return Answer(columns_of(rows, COHORT_SCHEMA), {"metric": spec.name, "unit": spec.unit})
 
     def top_hours(
         self,
@@ -276,7 +229,7 @@ class Library:
         spec = asked_metric(metric)
         found = self._requests.json(f"{_path_of(user_id)}/{spec.path}/top-hours", asked)
         about = {"user_id": found["user_id"], "metric": spec.name, "unit": spec.unit}
-        return Answer(columns_of(found["data"], _HOURS_SCHEMA), about)
+        return Answer(columns_of(found["data"], HOURS_SCHEMA), about)
 
     def hrv(self, user_id: UserId, start: Moment, end: Moment, *, window: str = "5m", tz: str | None = None) -> Answer:
         """Return RMSSD and SDNN (ms) of a person's stored beats, by five minutes (`5m`) or by `night`.
@@ -402,7 +355,7 @@ class Library:
         asked = {"name": place.resolve().name[-100:], "user_id": user_id, "device_id": device_id} | csv
         asked |= {"metric": metric, "tz": tz}
         with progress(f"import of {place.name}", show_progress) as tell:
-            begun = self._requests.send_file("/v1/imports", asked, lambda: _file_pieces(place))
+            begun = self._requests.send_file("/v1/imports", asked, lambda: file_pieces(place))
             while True:
                 found = self._requests.json(f"/v1/imports/{begun['id']}")
                 course = found["course"]
@@ -544,7 +497,7 @@ class Library:
     def _derived(self, path: str, asked: Mapping[str, Any]) -> Answer:
         found = self._requests.json(path, asked)
         columns = found.pop("columns")
-        table = pa.table({name: column(values, _DERIVED_TYPES[name]) for name, values in columns.items()})
+        table = pa.table({name: column(values, DERIVED_TYPES[name]) for name, values in columns.items()})
         del found["count"]
         return Answer(table, found)
 
@@ -567,29 +520,3 @@ def _named(arguments: Mapping[str, str]) -> Iterator[None]:
 
 def _number(value: Number | None) -> str | None:
     return None if value is None else str(value)
-
-
-def _file_pieces(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of a file, or of an archive of a folder.
-
-    Raises:
-        StopError: it cannot be read.
-    """
-    try:
-        if path.is_dir():
-            yield from _folder_pieces(path)
-            return
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE_BYTES):
-                yield piece
-    except OSError as error:
-        raise StopError(f"{error.filename or path}: {error.strerror}") from error
-
-
-def _folder_pieces(folder: Path) -> Iterator[bytes]:
-    with tempfile.TemporaryFile(prefix="pulsebase-import-") as packed:
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            archive.add(folder, folder.resolve().name)
-        packed.seek(0)
-        while piece := packed.read(_PIECE_BYTES):
-            yield piece
