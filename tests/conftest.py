@@ -12,6 +12,7 @@ from tests.support import ram_disk
 #: Tests that share something dear (an engine, a browser, a measurement) run in one process, by the start of their file.
 TOGETHER = {
     "benchmarks": ("tests/benchmarks/",),
+    "documents": ("tests/test_docs.py::test_every", "tests/test_docs.py::test_a_document"),
     "page": ("tests/page/",),
     "clickhouse": ("tests/stores/test_clickhouse", "tests/api/test_clickhouse"),
     "timescale": (
@@ -30,15 +31,22 @@ TOGETHER = {
 #: These share what one of their files set up.
 TOGETHER_BY_FILE = (
     "tests/api/test_cancel.py",
+    "tests/api/test_generated_clients.py",
     "tests/api/test_influx.py",
     "tests/api/test_influx_queries.py",
+    "tests/assistants/",
     "tests/cli/",
     "tests/decoding/",
+    "tests/deploy/test_compose.py",
     "tests/etl/test_clock_changes.py",
     "tests/etl/test_mqtt.py",
     "tests/faults/test_flipped.py",
     "tests/faults/test_refusals.py",
     "tests/influxql/",
+    "tests/model/test_hrv.py",  # NeuroKit2 takes seconds to import
+    "tests/sources/test_fixtures.py",
+    "tests/stores/test_duckdb_check.py",
+    "tests/stores/test_duckdb_damage.py",
     "tests/threats/",
 )
 #: Where single tests take longest, the longest first (`--durations=50` tells). What begins last decides how long one
