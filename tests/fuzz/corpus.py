@@ -20,9 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pulsebase.model.exported import fields_of, manifest
+from pulsebase.model.metrics import METRICS
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import format_us
 from pulsebase.model.users import DevicePriority, User
+from pulsebase.query import fhir, open_mhealth
+from pulsebase.query.runs import Run
 from pulsebase.stores.duckdb.journal import format as journal_format
 from pulsebase.stores.duckdb.merge.stage import DTYPES, Rows
 from tests.fuzz.arrow import columns
@@ -375,6 +378,28 @@ def vendor_json_files() -> list[bytes]:
         {"activities-heart": [{"dateTime": "2024-01-15", "value": {}}], "activities-heart-intraday": points},
     ]
     return [*(json.dumps(file).encode() for file in files), f"{line}\n{line}\n".encode()]
+
+
+@cache
+def health_files() -> list[bytes]:
+    """Exports as FHIR and Open mHealth, and FHIR as others write it."""
+    confidences = [row % 5 - 1 for row in range(6)]
+    times = [_TEN * 1_000_000 + row * 1_234_567 for row in range(6)]
+    columns = np.array(times), np.array([61.5, 62, 63, 64, 65, 66]), np.array(confidences, np.int8)
+    run = Run("ann", METRICS["heart_rate"], "strap", *columns)
+    observation = fhir.observation_of(run)
+    other = {"valueQuantity": {"value": 98.6, "code": "[degF]"}, "effectiveDateTime": "2024-01-15T11:00:00+01:00"}
+    fever = {"code": {"coding": [{"system": "http://loinc.org", "code": "8310-5"}]}, "subject": {"reference": "P/ann"}}
+    single = {"resourceType": "Observation", "id": "1", "status": "final"} | other | fever
+    day = fhir.resting_of(DailySummary("ann", date(2024, 1, 15), 58.5, "vendor"))
+    period = {"origin": {"value": 0, "unit": "bpm"}, "period": 500, "dimensions": 1, "data": "60 E 62"}
+    series = single | {"code": observation["code"], "valueSampledData": period, "component": [single]}
+    assert day is not None
+    return [
+        b"".join(fhir.bundle([observation, single, day])),
+        b"".join(fhir.ndjson([observation, single, day, series])),
+        b"".join(open_mhealth.points_of(run)),
+    ]
 
 
 @cache

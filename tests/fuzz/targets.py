@@ -234,6 +234,7 @@ _DECODERS = [
         _calling(partial(_imported, "heart_rate_2024-01-15.csv")),
     ),
     Target("vendor-json", corpus.vendor_json_files, corpus.JSON_CHANGED, _calling(partial(_imported, "a.json"))),
+    Target("health", corpus.health_files, corpus.JSON_CHANGED, _calling(partial(_imported, "a.json"))),
     Target("vendor-csv", corpus.vendor_csv_files, corpus.CSV_CHANGED, _calling(partial(_imported, "raw_bed_hr.csv"))),
     Target("tracks", corpus.track_files, corpus.XML_CHANGED, _calling(partial(_imported, "a.tcx"))),
     Target("databases", corpus.app_databases, bytes_changed, _calling(partial(_imported, "a.db"))),

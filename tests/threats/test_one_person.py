@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+import numpy as np
 import pytest
 from starlette.routing import Mount
 
 from pulsebase.access.scopes import NEEDS
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.summaries import DailySummary
+from pulsebase.query import fhir
+from pulsebase.query.runs import Run
 from tests.support.process import wait_until
 from tests.support.stores import named_store
 from tests.threats.conftest import Guarded, fill, guarded, lines, reading, unzipped, zipped
@@ -297,6 +303,22 @@ def test_an_import_takes_rows_of_the_keys_people_alone(crowd: Guarded, ann: http
     assert (course["written"], course["rejected"]) == (1, 2)
     assert len({error["reason"] for error in course["errors"]}) == 1, "known or not, the reason is one"
     assert stored(crowd, "bob") == before
+    assert crowd.parts.store.user(NOBODY) is None
+
+
+def test_observations_of_others_are_refused_their_resting_heart_rates_too(crowd: Guarded, ann: httpx.Client) -> None:
+    before = stored(crowd, "bob")
+    days = [DailySummary(who, date(2024, 2, 3), 61.5, "x") for who in ("bob", NOBODY, "ann")]
+    resting = b"".join(fhir.ndjson(each for day in days if (each := fhir.resting_of(day)) is not None))
+    times, values, none = np.array([1_706_781_600_000_000]), np.array([70.0]), np.array([-1], np.int8)
+    runs = [Run(who, HEART_RATE, "strap", times, values, none) for who in ("bob", NOBODY, "ann")]
+    lines = resting + b"".join(fhir.ndjson(map(fhir.observation_of, runs)))
+    number = ann.post("/v1/imports?name=x", content=lines).json()["id"]
+    course = ended(ann, number)["course"]
+    assert (course["written"], course["rejected"]) == (2, 4)
+    assert len({error["reason"] for error in course["errors"]}) == 1, "known or not, the reason is one"
+    assert stored(crowd, "bob") == before
+    assert crowd.parts.store.summaries("bob", date(2024, 2, 3), date(2024, 2, 3)) == []
     assert crowd.parts.store.user(NOBODY) is None
 
 

@@ -1,13 +1,16 @@
-"""`export`: write readings to Parquet, CSV or NDJSON files, and people's other records next to them."""
+"""`export`: write readings to Parquet, CSV or NDJSON files, or as FHIR or Open mHealth, and people's other records next
+to them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -20,9 +23,13 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
+from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.model.exported import MANIFEST, manifest, readings_name, record_name
+from pulsebase.model.health_codes import METRIC_OF_SCHEMA
 from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec
+from pulsebase.model.summaries import DailySummary
+from pulsebase.query import fhir, open_mhealth
 from pulsebase.query.exports import (
     EXPORT_SCHEMA,
     VALUES_SCHEMA,
@@ -32,6 +39,7 @@ from pulsebase.query.exports import (
     ndjson_lines,
     values_in_units,
 )
+from pulsebase.query.runs import Run, RunGatherer
 from pulsebase.settings import Settings
 from pulsebase.stores.records import KINDS
 
@@ -63,8 +71,8 @@ class ExportChoices:
 
     @property
     def in_one_file(self) -> bool:
-        """Whether `out` names a single file: one whose extension is the format."""
-        return self.out.suffix == f".{self.form}"
+        """Whether `out` names a single file: one whose extension is the format, or one of the format's."""
+        return self.out.suffix in _SUFFIXES.get(self.form, (f".{self.form}",))
 
 
 def run_export(settings: Settings, choices: ExportChoices) -> None:
@@ -76,6 +84,8 @@ def run_export(settings: Settings, choices: ExportChoices) -> None:
     """
     if choices.form not in _FILES:
         raise RejectedError.of("--format", f"must be {', '.join(_FILES)}")
+    if choices.form == _OMH:
+        _require_schemas(choices.metrics if choices.named_metrics is not None else ())
     out = choices.out.absolute()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise StopError(f"{choices.out} exists already; name a new file, or a new or empty folder")
@@ -86,9 +96,9 @@ def run_export(settings: Settings, choices: ExportChoices) -> None:
         with session(settings) as client:
             partial.parent.mkdir(parents=True, exist_ok=True)
             if choices.in_one_file:
-                people, readings = None, _write_readings(client, choices, partial)
+                people, written = None, _write_readings(client, choices, partial)
             else:
-                people, readings = _write_folder(client, choices, partial)
+                people, written = _write_folder(client, choices, partial)
         if out.exists():
             out.rmdir()
         partial.rename(out)
@@ -97,16 +107,54 @@ def run_export(settings: Settings, choices: ExportChoices) -> None:
     finally:
         _remove(partial)
     whole = "" if people is None else f"{people:,} people and "
-    text = f"{whole}{readings:,} readings exported to {choices.out}"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    texts = [f"{whole}{written.readings:,} readings exported to {choices.out}"]
+    for name, count in written.left_out.items():
+        texts.append(f"not exported: {count:,} readings of {name}, for which Open mHealth has no schema")
+    for text in texts:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _write_folder(client: httpx.Client, choices: ExportChoices, folder: Path) -> tuple[int, int]:
-    """Write everything. Return the numbers of people and readings."""
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """How many readings were written, and of each metric that the format cannot hold how many were not."""
+
+    readings: int
+    left_out: Mapping[str, int]
+
+
+def _require_schemas(metrics: Iterable[MetricSpec]) -> None:
+    """Refuse metrics that Open mHealth has no schema for.
+
+    Raises:
+        RejectedError: there is one; names `--metric`.
+    """
+    known = [metric.name for metric in METRIC_OF_SCHEMA.values()]
+    for metric in metrics:
+        if metric.name not in known:
+            raise RejectedError.of("--metric", f"Open mHealth has no schema for {metric.name}; for {', '.join(known)}")
+
+
+def _write_folder(client: httpx.Client, choices: ExportChoices, folder: Path) -> tuple[int, _Written]:
+    """Write everything. Return the number of people, and of readings."""
     folder.mkdir()
     (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest()))
     lines = {kind: _write_records(client, choices, folder / record_name(kind), kind) for kind in KINDS}
+    if choices.form == _FHIR:
+        _write_resting(folder / record_name("summaries"), folder / _RESTING_FILE)
     return lines["people"], _write_readings(client, choices, folder)
+
+
+def _write_resting(summaries: Path, path: Path) -> None:
+    """Write the resting heart rates of daily summaries as Observations, if there are any."""
+    today = datetime.now(UTC).date()
+    with summaries.open("rb") as lines, path.open("wb") as file:
+        for line in lines:
+            days = [
+                day for day in parse_records("summaries", [line], 1, today).records if isinstance(day, DailySummary)
+            ]
+            file.writelines(fhir.ndjson(each for day in days if (each := fhir.resting_of(day)) is not None))
+    if not path.stat().st_size:
+        path.unlink()
 
 
 def _write_records(client: httpx.Client, choices: ExportChoices, path: Path, kind: str) -> int:
@@ -115,30 +163,46 @@ def _write_records(client: httpx.Client, choices: ExportChoices, path: Path, kin
         return sum(file.write(piece) and piece.count(b"\n") for piece in body.iter_raw(_PIECE_BYTES))
 
 
-def _write_readings(client: httpx.Client, choices: ExportChoices, place: Path) -> int:
+def _write_readings(client: httpx.Client, choices: ExportChoices, place: Path) -> _Written:
     """Write the readings, into one file or into folders by metric and day. Return how many there are."""
     readings = 0
+    left_out: Counter[str] = Counter()
     columns = TextColumn("{task.completed:,} readings"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("export", total=None)
         files = _OneFile(choices, place) if choices.in_one_file else _FilesByDay(choices, place)
-        for batch in _batches(client, choices):
+        for whole in _batches(client, choices):
+            batch = _with_schema(whole, left_out) if choices.form == _OMH else whole
+            if not batch.num_rows:
+                continue
             files.write(batch)
             readings += batch.num_rows
             progress.update(task, completed=readings)
     files.close()
-    return readings
+    return _Written(readings, left_out)
+
+
+def _with_schema(batch: pa.RecordBatch, left_out: Counter[str]) -> pa.RecordBatch:
+    """Return the readings that Open mHealth has a schema for, and count the others."""
+    metrics = batch["metric"].cast(pa.string())
+    known = pc.is_in(metrics, pa.array([metric.name for metric in METRIC_OF_SCHEMA.values()]))
+    kept = batch.filter(known)
+    if kept.num_rows < batch.num_rows:
+        left_out.update(
+            {each["values"]: each["counts"] for each in metrics.filter(pc.invert(known)).value_counts().to_pylist()}
+        )
+    return kept
 
 
 class _OneFile:
     """A file with everything. Heart rate alone has columns of its own."""
 
     def __init__(self, choices: ExportChoices, path: Path) -> None:
-        self._of_heart_rate = tuple(choices.metrics) == (HEART_RATE,)
-        self._file = _FILES[choices.form](path, EXPORT_SCHEMA if self._of_heart_rate else VALUES_SCHEMA)
+        of_heart_rate = tuple(choices.metrics) == (HEART_RATE,)
+        self._file = _FILES[choices.form](path, EXPORT_SCHEMA if of_heart_rate else VALUES_SCHEMA, choices.out.suffix)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self._file.write(in_units(batch) if self._of_heart_rate else values_in_units(batch))
+        self._file.write(batch)
 
     def close(self) -> None:
         self._file.close()
@@ -162,10 +226,12 @@ class _FilesByDay:
             of_heart_rate = name == HEART_RATE.name
             rows = batch if len(self._folders) == 1 else batch.filter(pc.equal(metrics, name))
             if name not in self._files:
-                path = self._folders[name] / f"date={_EPOCH + timedelta(days=day)}" / f"part-0.{self._form}"
+                suffix = _SUFFIXES.get(self._form, (f".{self._form}",))[0]
+                path = self._folders[name] / f"date={_EPOCH + timedelta(days=day)}" / f"part-0{suffix}"
                 path.parent.mkdir(parents=True)
-                self._files[name] = _FILES[self._form](path, EXPORT_SCHEMA if of_heart_rate else VALUES_SCHEMA)
-            self._files[name].write(in_units(rows) if of_heart_rate else values_in_units(rows))
+                schema = EXPORT_SCHEMA if of_heart_rate else VALUES_SCHEMA
+                self._files[name] = _FILES[self._form](path, schema, suffix)
+            self._files[name].write(rows)
 
     def close(self) -> None:
         for file in self._files.values():
@@ -220,7 +286,7 @@ class _Pieces(io.RawIOBase):
 
 
 class _File(Protocol):
-    """A file that is written batch by batch."""
+    """A file that is written batch by batch, of `READING_SCHEMA`."""
 
     def write(self, batch: pa.RecordBatch) -> None: ...
 
@@ -228,7 +294,8 @@ class _File(Protocol):
 
 
 class _ParquetFile:
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, _: str) -> None:
+        self._schema = schema
         # Times ascend except where the device changes, so delta encoding fits. Without Arrow's schema, readers see ids
         # as plain texts.
         self._writer = pq.ParquetWriter(
@@ -243,7 +310,7 @@ class _ParquetFile:
         self._rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self._batches.append(batch)
+        self._batches.append(_in_columns_of(self._schema, batch))
         self._rows += batch.num_rows
         if self._rows >= _ROW_GROUP_ROWS:
             self._flush()
@@ -262,22 +329,70 @@ class _ParquetFile:
 class _TextFile:
     """A file of lines below a header, which may be empty."""
 
-    def __init__(self, path: Path, header: bytes, lines: Callable[[pa.RecordBatch], bytes]) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, header: bytes, lines: Callable[[pa.RecordBatch], bytes]) -> None:
         self._file: BinaryIO = path.open("wb")
         self._file.write(header)
-        self._lines = lines
+        self._schema, self._lines = schema, lines
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self._file.write(self._lines(batch))
+        self._file.write(self._lines(_in_columns_of(self._schema, batch)))
 
     def close(self) -> None:
         self._file.close()
 
 
-_FILES: Mapping[str, Callable[[Path, pa.Schema], _File]] = {
+class _HealthFile:
+    """A file in a format of health systems: a piece for each run or reading, with something before, between and behind
+    the pieces.
+    """
+
+    def __init__(self, path: Path, pieces: Callable[[Run], Iterable[bytes]], marks: tuple[bytes, bytes, bytes]) -> None:
+        self._file: BinaryIO = path.open("wb")
+        self._before, self._between, self._behind = marks
+        self._pieces, self._runs = pieces, RunGatherer()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._put(self._runs.add(batch))
+
+    def close(self) -> None:
+        self._put(self._runs.rest())
+        # Of nothing at all, a list or a Bundle is still one.
+        self._file.write((self._before if self._file.tell() == 0 else b"") + self._behind)
+        self._file.close()
+
+    def _put(self, runs: Iterator[Run]) -> None:
+        for run in runs:
+            for piece in self._pieces(run):
+                self._file.write((self._between if self._file.tell() else self._before) + piece)
+
+
+def _in_columns_of(schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
+    return in_units(batch) if schema is EXPORT_SCHEMA else values_in_units(batch)
+
+
+def _fhir_file(path: Path, _: pa.Schema, suffix: str) -> _File:
+    if suffix == ".json":
+        marks = fhir.BUNDLE_BEGIN, b",", fhir.BUNDLE_END
+        return _HealthFile(path, lambda run: [fhir.entry(fhir.observation_of(run))], marks)
+    return _HealthFile(path, lambda run: fhir.ndjson([fhir.observation_of(run)]), (b"", b"", b""))
+
+
+def _omh_file(path: Path, _: pa.Schema, suffix: str) -> _File:
+    marks = (b"[\n", b",", b"]\n") if suffix == ".json" else (b"", b"", b"")
+    return _HealthFile(path, open_mhealth.points_of, marks)
+
+
+_FHIR, _OMH = "fhir", "omh"
+#: The resting heart rates of daily summaries, beside the readings in a folder.
+_RESTING_FILE = "resting-heart-rate.ndjson"
+#: The endings of single files, where they are not the name of the format; files in folders have the first.
+_SUFFIXES = {_FHIR: (".ndjson", ".json"), _OMH: (".ndjson", ".json")}
+_FILES: Mapping[str, Callable[[Path, pa.Schema, str], _File]] = {
     "parquet": _ParquetFile,
-    "csv": lambda path, schema: _TextFile(path, csv_header(schema), csv_lines),
-    "ndjson": lambda path, _: _TextFile(path, b"", ndjson_lines),
+    "csv": lambda path, schema, _: _TextFile(path, schema, csv_header(schema), csv_lines),
+    "ndjson": lambda path, schema, _: _TextFile(path, schema, b"", ndjson_lines),
+    _FHIR: _fhir_file,
+    _OMH: _omh_file,
 }
 
 

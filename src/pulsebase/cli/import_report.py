@@ -22,10 +22,11 @@ _SHOWN_PEOPLE = 5
 _SHOWN_REASONS = 10
 _WHAT_TO_DO = (
     "Files that are read: exports of Google Takeout, Apple Health, Health Connect, Gadgetbridge, Garmin, Samsung "
-    "Health, Mi Fitness, Zepp, Withings, Oura, Polar, Empatica and LifeSnaps, pages of Fitbit's Web API; activities as "
-    "FIT, TCX and GPX; research CSV (Id,Time,Value); any CSV, Arrow or Parquet with columns named by --time-column and "
-    "--value-column; CSV, NDJSON, Arrow and Parquet with user_id, device_id, timestamp and heart_rate, or metric and "
-    "value; and tables in PostgreSQL. See docs/guide/importing.md."
+    "Health, Mi Fitness, Zepp, Withings, Oura, Polar, Empatica and LifeSnaps, pages of Fitbit's Web API; FHIR "
+    "Observations and Open mHealth data points; activities as FIT, TCX and GPX; research CSV (Id,Time,Value); any CSV, "
+    "Arrow or Parquet with columns named by --time-column and --value-column; CSV, NDJSON, Arrow and Parquet with "
+    "user_id, device_id, timestamp and heart_rate, or metric and value; and tables in PostgreSQL. See "
+    "docs/guide/importing.md."
 )
 _OTHERS_TO_DO = (
     "  To import them, convert them to CSV: user_id,device_id,timestamp and heart_rate, or metric and value."

@@ -14,9 +14,15 @@ commands = typer.Typer()
 
 @commands.command()
 def export(  # noqa: PLR0917 an option each
-    form: Annotated[str, typer.Option("--format", help="parquet, csv or ndjson.")],
+    form: Annotated[
+        str, typer.Option("--format", help="parquet, csv, ndjson, fhir (FHIR R5 Observations) or omh (Open mHealth).")
+    ],
     out: Annotated[
-        Path, typer.Option(help="A new folder, with one file per UTC day; a name that ends in the format is one file.")
+        Path,
+        typer.Option(
+            help="A new folder, with one file per UTC day; a name that ends in the format is one file, of fhir and omh "
+            "one that ends in .ndjson or .json."
+        ),
     ],
     user: Annotated[list[str] | None, typer.Option(help="This person; may be given several times.")] = None,
     metric: Annotated[

@@ -48,8 +48,8 @@ function DropZone({ onFiles }: { onFiles: (files: File[]) => void }) {
     >
       <strong>Drop files or a folder here</strong>
       <span className="faint">
-        Takeout, Apple Health, FIT, TCX, GPX, the exports of many apps and vendors, CSV of any kind;
-        zip and tar archives of them
+        Takeout, Apple Health, FIT, TCX, GPX, FHIR, the exports of many apps and vendors, CSV of any
+        kind; zip and tar archives of them
       </span>
       <div className="drop-choices">
         <label className="button drop-choice" htmlFor={files}>

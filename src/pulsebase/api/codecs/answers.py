@@ -19,19 +19,28 @@ from pulsebase.api.border.problems import ProblemError
 from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import format_all_us, format_us
-from pulsebase.query.series import PersonSeries, SeriesAnswer
+from pulsebase.query.series import PersonSeries, SeriesAnswer, SummaryAnswer
 
 JSON = "application/json"
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
+FHIR_JSON = "application/fhir+json"
+FHIR_NDJSON = "application/fhir+ndjson"
+#: Open mHealth has registered no media type; this one is ours.
+OPEN_MHEALTH = "application/vnd.openmhealth+ndjson"
 
 _BUCKET_COLUMNS = ("timestamp", "avg", "min", "max", "count", "minutes")
 _RAW_COLUMNS = ("timestamp", "value", "device_id", "confidence")
 
 
 #: The media type for each entry of `Accept`.
-_ANSWERS = {JSON: JSON, CSV: CSV, ARROW: ARROW, "*/*": JSON, "application/*": JSON, "": JSON, "text/*": CSV}
+_ANSWERS = {
+    **{each: each for each in (JSON, CSV, ARROW, FHIR_JSON, FHIR_NDJSON, OPEN_MHEALTH)},
+    **{"*/*": JSON, "application/*": JSON, "": JSON, "text/*": CSV},
+}
+#: Entries with another version of FHIR than this are not ours to answer.
+_FHIR_VERSION = "5.0"
 
 
 def negotiated(request: Request) -> str:
@@ -45,11 +54,21 @@ def negotiated(request: Request) -> str:
     for entry in ",".join(request.headers.getlist("accept") or ["*/*"]).split(","):
         wanted, _, parameters = entry.partition(";")
         quality = _quality(parameters)
-        if wanted.strip().lower() in _ANSWERS and quality > best_quality:
+        if wanted.strip().lower() in _ANSWERS and quality > best_quality and _is_our_fhir(parameters):
             best, best_quality = _ANSWERS[wanted.strip().lower()], quality
     if not best:
-        raise ProblemError("not-acceptable", f"answers come as {JSON}, {CSV} or {ARROW}")
+        raise ProblemError(
+            "not-acceptable",
+            f"answers come as {JSON}, {CSV} or {ARROW}; as FHIR {_FHIR_VERSION}, {FHIR_JSON} or {FHIR_NDJSON}; "
+            f"and as {OPEN_MHEALTH}",
+        )
     return best
+
+
+def _is_our_fhir(parameters: str) -> bool:
+    """Return whether an entry of `Accept` names no version of FHIR, or ours."""
+    found = re.search(r'(?:^|;)\s*fhirversion="?([\d.]+)"?\s*(?:;|$)', parameters.lower(), re.ASCII)
+    return found is None or found[1] in (_FHIR_VERSION, f"{_FHIR_VERSION}.0")
 
 
 def _quality(parameters: str) -> float:
@@ -99,6 +118,12 @@ def said_in_headers(answer: SeriesAnswer) -> dict[str, str]:
     """Return the description of an answer as headers, for bodies that have no place for it."""
     frame = frame_of(answer)
     said = {f"Pulsebase-{name.title()}": frame[name] for name in ("interval", "table", "tz", "start", "end")}
+    return said | places_in_headers(answer)
+
+
+def places_in_headers(answer: SeriesAnswer | SummaryAnswer) -> dict[str, str]:
+    """Return who was not found, and where the next page begins, as headers."""
+    said: dict[str, str] = {}
     if answer.missing:
         said["Pulsebase-Missing"] = ",".join(answer.missing)
     if answer.next_cursor is not None:

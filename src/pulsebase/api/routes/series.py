@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -16,7 +15,10 @@ from pulsebase.api.border.request_shares import SharedRoute, rows_held
 from pulsebase.api.codecs.answers import (
     ARROW,
     CSV,
+    FHIR_JSON,
+    FHIR_NDJSON,
     JSON,
+    OPEN_MHEALTH,
     column_names,
     frame_of,
     frame_of_several,
@@ -26,6 +28,12 @@ from pulsebase.api.codecs.answers import (
     respond,
     respond_with_several,
     tagged,
+)
+from pulsebase.api.codecs.health_answers import (
+    HEALTH_FORMATS,
+    require_writable,
+    respond_in_health_format,
+    respond_with_resting,
 )
 from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.series import MultiSeries, MultiSeriesParameters, Series, SeriesParameters, SeveralMetrics
@@ -37,24 +45,30 @@ from pulsebase.query.plan import SeriesQuestion, metrics_named
 from pulsebase.query.series import SeriesAnswer, SummaryAnswer
 from pulsebase.stores.contract import Cancellation
 
-_FORMS: dict[int | str, dict[str, Any]] = {200: {"content": {CSV: {}, ARROW: {}}}, 304: {"description": "Not Modified"}}
+_FORMS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {each: {} for each in (CSV, ARROW, FHIR_JSON, FHIR_NDJSON, OPEN_MHEALTH)}},
+    304: {"description": "Not Modified"},
+}
 
 
 def router(services: RequestServices) -> APIRouter:
     """Return the routes `/timeseries` and `/multi-user/timeseries`."""
     routes = APIRouter(route_class=SharedRoute, tags=["series"])
+    timeout_s = services.options.export_timeout_s
 
     @routes.get("/timeseries", response_model=Series | SeveralMetrics, responses=_FORMS)
     async def timeseries(request: Request, parameters: Annotated[SeriesParameters, Query()]) -> Response:
-        """Return one person's series as JSON, CSV or Arrow, by `Accept`. Several metrics share one resolution."""
+        """Return one person's series as JSON, CSV, Arrow, FHIR R5 or Open mHealth, by `Accept`. Several metrics share
+        one resolution.
+        """
         return await while_connected(request, lambda cancellation: one(request, parameters, cancellation))
 
     @routes.get("/multi-user/timeseries", response_model=MultiSeries | SeveralMetrics, responses=_FORMS)
     async def multi_user_timeseries(
         request: Request, parameters: Annotated[MultiSeriesParameters, Query()]
     ) -> Response:
-        """Return several people's series at one resolution, as JSON, CSV or Arrow, chosen by `Accept`. Unknown people
-        are listed in `missing`.
+        """Return several people's series at one resolution, as JSON, CSV, Arrow, FHIR R5 or Open mHealth, chosen by
+        `Accept`. Unknown people are listed in `missing`.
         """
         return await while_connected(request, lambda cancellation: many(request, parameters, cancellation))
 
@@ -67,13 +81,17 @@ def router(services: RequestServices) -> APIRouter:
             summaries = services.series.summaries([parameters.user_id], question, 1, None)
             columns = _summary_columns(summaries.summaries[0][1])
             body = {"user_id": parameters.user_id} | _summary_frame(summaries)
-            return _summary_answer(request, media_type, body | {"count": len(columns["date"]), "columns": columns})
+            body |= {"count": len(columns["date"]), "columns": columns}
+            return _summary_answer(request, media_type, summaries, body, timeout_s)
+        require_writable(metrics, media_type)
+        answers = services.series.several(metrics, question, partial(services.series.one, parameters.user_id), rows)
+        if media_type in HEALTH_FORMATS:
+            return respond_in_health_format(answers, media_type, timeout_s)
         if len(metrics) > 1:
-            answers = services.series.several(metrics, question, partial(services.series.one, parameters.user_id), rows)
             return respond_with_several(
                 request, answers, {"user_id": parameters.user_id} | several(answers), media_type
             )
-        answer = services.series.one(parameters.user_id, replace(question, metric=metrics[0]), rows)
+        (answer,) = answers
         if media_type != JSON:
             return respond(request, answer, {}, media_type)
         person = answer.series[0]
@@ -93,13 +111,16 @@ def router(services: RequestServices) -> APIRouter:
                 for user_id, found in summaries.summaries
             ]
             tail = {"series": people, "missing": summaries.missing, "next_cursor": summaries.next_cursor}
-            return _summary_answer(request, media_type, _summary_frame(summaries) | tail)
+            return _summary_answer(request, media_type, summaries, _summary_frame(summaries) | tail, timeout_s)
+        require_writable(metrics, media_type)
         ask = partial(services.series.many, parameters.user_ids, limit=limit, cursor=parameters.cursor)
+        answers = services.series.several(metrics, question, ask, rows_held(request))
+        if media_type in HEALTH_FORMATS:
+            return respond_in_health_format(answers, media_type, timeout_s)
         if len(metrics) > 1:
-            answers = services.series.several(metrics, question, ask, rows_held(request))
             tail = {"missing": answers[0].missing, "next_cursor": answers[0].next_cursor}
             return respond_with_several(request, answers, several(answers, with_people=True) | tail, media_type)
-        answer = ask(replace(question, metric=metrics[0]), rows=rows_held(request))
+        (answer,) = answers
         if media_type != JSON:
             return respond(request, answer, {}, media_type)
         names = column_names(answer)
@@ -175,7 +196,12 @@ def _zones(zones: Sequence[HeartRateZone]) -> list[dict[str, Any]]:
     ]
 
 
-def _summary_answer(request: Request, media_type: str, body: dict[str, Any]) -> Response:
+def _summary_answer(
+    request: Request, media_type: str, summaries: SummaryAnswer, body: dict[str, Any], timeout_s: float
+) -> Response:
+    if media_type in (FHIR_JSON, FHIR_NDJSON):
+        return respond_with_resting(summaries, media_type, timeout_s)
     if media_type != JSON:
-        raise ProblemError("not-acceptable", f"{HEART_RATE_SUMMARY_TABLE} is available as {JSON} only")
+        forms = f"{JSON}, {FHIR_JSON} and {FHIR_NDJSON}"
+        raise ProblemError("not-acceptable", f"{HEART_RATE_SUMMARY_TABLE} is available as {forms} only")
     return tagged(request, msgspec.json.encode(body), JSON)

@@ -56,9 +56,13 @@ class _Text:
         self.text = self.text[count:]
 
 
-def objects_in(stream: Stream, lists: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
+def objects_in(
+    stream: Stream, lists: Sequence[str] = (), *, alone: bool = False
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the objects of a list, or of a list of one of these names in an object; or else the objects that follow
     each other, a line each for example. Each has its number, counted from 1.
+
+    With `alone`, nothing may follow the object that holds the list.
 
     Raises:
         MalformedError: the file is damaged or cut short; what was yielded before is valid.
@@ -74,6 +78,8 @@ def objects_in(stream: Stream, lists: Sequence[str] = ()) -> Iterator[tuple[int,
                 raise _cut_short(source, number)
             return
         if in_list and source.text[at] == "]":
+            if alone:
+                _require_end(source, at + 1, number)
             source.finish()
             return
         found, at = _object(source, at, number)
@@ -129,6 +135,29 @@ def _object(source: _Text, at: int, number: int) -> tuple[Any, int]:
         size = len(source.text)
         while len(source.text) < 2 * size and not source.ended:  # so that long objects are not tried too often
             source.more()
+
+
+def _require_end(source: _Text, at: int, number: int) -> None:
+    """Raise if something follows the object whose list ended before `at`. What is far behind the list is not read."""
+    source.drop(at)
+    while len(source.text) < _HEAD_CHARACTERS and not source.ended:
+        source.more()
+    text = source.text
+    at = _after(text, 0)
+    while at < len(text) and text[at] == '"':
+        try:
+            _, at = _DECODER.raw_decode(text, at)
+            _, at = _DECODER.raw_decode(text, _after(text, _after(text, at) + 1))
+        except (ValueError, RecursionError):
+            return
+        at = _after(text, at)
+    if text[at : at + 1] == "}" and _after(text, at + 1) < len(text):
+        raise MalformedError(f"something else follows behind record {number}, which is not read")
+
+
+def _after(text: str, at: int) -> int:
+    gap = _BETWEEN.match(text, at)
+    return at if gap is None else gap.end()
 
 
 def _cut_short(source: _Text, number: int) -> MalformedError:

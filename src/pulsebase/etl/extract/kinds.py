@@ -16,6 +16,7 @@ from pulsebase.etl.extract import (
     fit,
     gadgetbridge,
     health_connect,
+    health_formats,
     own_export,
     research_csv,
     sqlite_files,
@@ -138,7 +139,7 @@ def kind_of_file(name: str, head: bytes) -> Kind | None:
     csv = takeout_csv.what_of(name, head)
     if csv is not None:
         return _OF_CSV.get(csv)
-    return vendors.kind_of_vendor(name, head) or kind_of(head)
+    return health_formats.kind_of_health(head) or vendors.kind_of_vendor(name, head) or kind_of(head)
 
 
 def kind_for(name: str, head: bytes, owner: FileOwner) -> Kind | NearMiss | None:

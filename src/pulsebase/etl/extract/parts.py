@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from pulsebase.etl.transform.csv_choices import CsvChoices
+from pulsebase.etl.transform.health_readings import Whose
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.errors import FieldError
 from pulsebase.model.exported import Record
@@ -33,6 +34,11 @@ class FileOwner:
     zone_of: Callable[[str], ZoneInfo]
     metric: str | None = None
     csv: CsvChoices = field(default_factory=CsvChoices)
+    #: For files that name people although the caller named one; the same for all files of an import.
+    whose: Whose = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whose", Whose(self.user_id))
 
     def remark(self) -> str | None:
         """Return a note on how local times were read since the last call, or None."""
