@@ -48,6 +48,13 @@ def test_a_check_finds_rollups_that_differ_and_rows_of_nobody(parts: Parts) -> N
         30,
     )
     assert any("minutes of shard" in problem for problem in checker.check().problems)
+    for table, called in (("hours_by_time", "hours by time"), ("days", "days")):
+        shard.command(
+            f"ALTER TABLE {table} UPDATE `of.sum` = arrayMap(s -> s + 1, `of.sum`) WHERE true "
+            "SETTINGS mutations_sync = 2",
+            30,
+        )
+        assert any(f"{called} of shard" in problem for problem in checker.check().problems)
     person = max(parts.database.read(people_by_number))
     shard.command(f"INSERT INTO hours SELECT * REPLACE ({person} + 1000 AS person) FROM hours LIMIT 1", 30)
     assert any("not known" in problem for problem in checker.check().problems)

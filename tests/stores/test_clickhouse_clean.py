@@ -44,7 +44,7 @@ def deleted(parts: Parts) -> None:
     before = commits.PARTITION - 4
     execute(
         parts.urls.postgres,
-        f"UPDATE pulsebase.commit_marks SET (last, merging_to, merged) = ({before}, {before}, {before})",
+        f"UPDATE pulsebase.commit_marks SET (last, merging_to, merged, days_to) = ({', '.join([str(before)] * 4)})",
     )
     for server in parts.cluster.shards().values():
         # So that every replaced row is still there.

@@ -557,7 +557,8 @@ def test_merged_partitions_leave_the_stage_a_grace_later(urls: Urls, parts: Part
     parts.merge()
     before = commits.PARTITION - 2
     execute(
-        urls.postgres, f"UPDATE pulsebase.commit_marks SET (last, merging_to, merged) = ({before}, {before}, {before})"
+        urls.postgres,
+        f"UPDATE pulsebase.commit_marks SET (last, merging_to, merged, days_to) = ({', '.join([str(before)] * 4)})",
     )
     write_both(parts, 7000)
     states: list[Snapshot] = [parts.database.read(commits.snapshot)]

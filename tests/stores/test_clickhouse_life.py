@@ -140,7 +140,7 @@ def parts_in_use(parts: Parts) -> dict[str, set[str]]:
 def rows_of_person(parts: Parts, person: int) -> dict[str, int]:
     """In which tables there are rows of a person, replaced and deleted ones too, and how many."""
     found = {}
-    for table in ("stage", "readings", "minutes", "hours", "kept"):
+    for table in ("stage", "readings", "minutes", "hours", "hours_by_time", "days", "kept"):
         asked = f"SELECT count() AS n FROM {table} WHERE person = {person}"
         found[table] = sum(server.ask(asked, 30)["n"][0].as_py() for server in parts.cluster.shards().values())
     return found
@@ -166,7 +166,7 @@ def test_after_a_scrub_no_file_of_a_shard_has_a_row_of_who_was_removed(parts: Pa
     assert report.after_bytes > 0
     assert not any(rows_of_person(parts, numbers["ann"]).values())
     on_disk, in_use = parts_on_disk(parts), parts_in_use(parts)
-    for table in ("stage", "readings", "minutes", "hours", "kept"):
+    for table in ("stage", "readings", "minutes", "hours", "hours_by_time", "days", "kept"):
         assert on_disk[table] <= in_use.get(table, set())
     assert rows_of_person(parts, numbers["bob"]) == before
     assert parts.read("ann") == [(MIDNIGHT, 7100, "device_a", None)]

@@ -1,15 +1,20 @@
-"""Merges keep what readings come to: the minutes and hours of each device."""
+"""Merges keep what readings come to: the minutes, hours and days of each device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
-from pulsebase.model.timerange import MINUTE_US, SECOND_US, TimeRange
-from tests.stores.clickhouse import IMPORTED, PUSHED, SYNCED, Parts, new_store, opened
+from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
+from pulsebase.stores.clickhouse.check import Checker
+from pulsebase.stores.clickhouse.migrate import set_up_both
+from pulsebase.stores.postgres.database import connect
+from tests.stores.clickhouse import IMPORTED, OPTIONS, PUSHED, SYNCED, Parts, new_store, opened
 from tests.stores.harness import Reading, at
+from tests.support.postgres import PASSWORDS
 
 TEN = at("2024-01-15T10:00:00")
 
@@ -54,3 +59,51 @@ def test_minutes_and_hours_tell_what_is_left_of_each_device(parts: Parts) -> Non
     (hour,) = kept(parts, "hours")
     assert hour["of.device"] == []
     assert [row["of.device"] for row in kept(parts, "minutes")] == [[], []]
+
+
+def test_days_are_what_their_hours_come_to_for_each_set_of_devices(parts: Parts) -> None:
+    parts.write(*(Reading(TEN + n * HOUR_US, 7000 + n, "a") for n in range(3)), Reading(TEN, 6000, "b", 0))
+    parts.write(Reading(TEN + HOUR_US, 6000, "b"), Reading(TEN + DAY_US, 6500, "b"))
+    parts.merge()
+    first, second = sorted(kept(parts, "days"), key=lambda row: row["day"])
+    assert (first["day"], second["day"]) == (TEN // DAY_US, TEN // DAY_US + 1)
+    found = list(zip(first["of.present"], first["of.device"], first["of.minutes"], first["of.sum"], strict=True))
+    assert found == [([1], 1, 2, 14002), ([1, 2], 1, 1, 7001), ([1, 2], 2, 1, 6000)]
+    assert (first["of.min"][0], first["of.max"][0], second["of.n"]) == (7000, 7002, [1])
+    parts.writer.delete("ann", TimeRange(TEN, TEN + 2 * DAY_US))
+    parts.merge()
+    assert [row["of.device"] for row in kept(parts, "days")] == [[], []]
+
+
+def test_a_cluster_that_was_set_up_before_there_were_days_gets_them_of_all_hours(parts: Parts) -> None:
+    people = [f"p{n}" for n in range(7)]
+    parts.write(
+        *(Reading(TEN + n * 9 * HOUR_US, 7000 + n, "ab"[n % 2], None, user) for user in people for n in range(200))
+    )
+    parts.merge()
+    tables = ("days", "hours_by_time")
+    before = {table: [dict(row, version=0) for row in _by_place(kept(parts, table))] for table in tables}
+    assert len(before["days"]) == 7 * 76
+    for server in parts.cluster.shards().values():
+        for table in ("hours_by_time_too", "hours_by_time"):
+            server.command(f"DROP TABLE {table} SYNC", 30)
+        # What is left of a fill that was interrupted.
+        server.command("RENAME TABLE days TO days_unfilled", 30)
+        server.command("INSERT INTO days_unfilled SELECT * REPLACE (9 AS person) FROM days_unfilled", 30)
+    with connect(parts.urls.postgres) as connection:
+        assert set_up_both(connection, parts.urls.cluster, PASSWORDS)[0] == []
+    after = {table: [dict(row, version=0) for row in _by_place(kept(parts, table))] for table in tables}
+    assert after == before
+    parts.write(*(Reading(TEN + n * HOUR_US, 7000 + n, "ab"[n % 2], None, user) for user in people for n in range(20)))
+    parts.merge()
+    assert Checker(parts.database, parts.cluster, OPTIONS).check().problems == ()
+
+
+def test_who_works_out_no_days_cannot_say_that_it_has_merged(parts: Parts) -> None:
+    parts.write(Reading(TEN, 7000))
+    with connect(parts.urls.postgres) as connection, pytest.raises(psycopg.errors.CheckViolation):
+        connection.execute("UPDATE pulsebase.commit_marks SET (merging_to, merged) = (1, 1) WHERE merged = 0")
+
+
+def _by_place(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: (row["person"], row.get("day", 0), row.get("hour", 0)))

@@ -18,7 +18,8 @@ from tests.support.postgres import PASSWORDS, plain_postgres
 _KEPT = ("migrations", "commit_marks", "horizon", "metrics", "belongs")
 _AS_AT_FIRST = (
     "UPDATE pulsebase.horizon SET start_at = 'epoch'; DELETE FROM pulsebase.metrics WHERE metric <> 'heart_rate'; "
-    "UPDATE pulsebase.commit_marks SET last = 0, merging_to = 0, merged = 0, dropped_to = 0, expired_us = 0"
+    "UPDATE pulsebase.commit_marks "
+    "SET last = 0, merging_to = 0, merged = 0, days_to = 0, dropped_to = 0, expired_us = 0"
 )
 
 

@@ -13,7 +13,15 @@ from pulsebase.stores.clickhouse.numbers import devices_with_people, metrics_by_
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.read import consistent
 from pulsebase.stores.clickhouse.removal import RemovedPeople, look_without_removed
-from pulsebase.stores.clickhouse.rollups import HOURS_OF_MINUTES, KEPT_HOURS, KEPT_MINUTES, MINUTES_OF_READINGS
+from pulsebase.stores.clickhouse.rollups import (
+    COUNTED_HOURS,
+    DAYS_OF_HOURS,
+    HOURS_OF_MINUTES,
+    KEPT_DAYS,
+    KEPT_HOURS,
+    KEPT_MINUTES,
+    MINUTES_OF_READINGS,
+)
 from pulsebase.stores.contract import Cancellation, CheckReport
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
@@ -21,14 +29,15 @@ from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 _NO_LIMIT = Deadline(None, Cancellation())
 #: How much is compared at once: a partition of the readings.
 _PART_US = 30 * DAY_US
-#: Rows that are only kept, only recomputed, and kept in all. Merges may be at work on hours with visible staged rows.
+#: Rows that are only kept, only recomputed, and kept in all. Merges may be at work on hours with visible staged rows,
+#: and on their days.
 _COMPARED = """
 SELECT countIf(balance > 0) AS surplus, countIf(balance < 0) AS missing, sum(copies) AS kept
 FROM (
     SELECT sum(side) AS balance, countIf(side > 0) AS copies
     FROM (SELECT *, 1 AS side FROM ({kept}) UNION ALL SELECT *, -1 AS side FROM ({recomputed}))
-    WHERE notEmpty(found) AND (person, metric, intDiv({name}, {an_hour})) NOT IN (
-        SELECT person, metric, intDiv(time, 3600000000) FROM stage WHERE {staged}
+    WHERE notEmpty(found) AND (person, metric, intDiv({name}, {in_one})) NOT IN (
+        SELECT person, metric, intDiv(time, {one_us}) FROM stage WHERE {staged}
     )
     GROUP BY person, metric, {name}, found
 )
@@ -111,12 +120,22 @@ class Checker:
         from_us, to_us = max(part_us, known.state.horizon_us), part_us + _PART_US
         minutes = f"minute >= {from_us // MINUTE_US} AND minute < {to_us // MINUTE_US} AND {not_removed}"
         hours = f"hour >= {from_us // HOUR_US} AND hour < {to_us // HOUR_US} AND {not_removed}"
+        days = f"day >= {from_us // DAY_US} AND day < {to_us // DAY_US} AND {not_removed}"
         for rollup, name, kept, recomputed in (
             ("minutes", "minute", KEPT_MINUTES.format(which=minutes), MINUTES_OF_READINGS.format(which=of_part)),
             ("hours", "hour", KEPT_HOURS.format(which=hours), HOURS_OF_MINUTES.format(which=minutes)),
+            (
+                "hours by time",
+                "hour",
+                COUNTED_HOURS.format(table="hours_by_time", which=hours),
+                COUNTED_HOURS.format(table="hours", which=hours),
+            ),
+            ("days", "day", KEPT_DAYS.format(which=days), DAYS_OF_HOURS.format(which=hours)),
         ):
-            an_hour = 60 if name == "minute" else 1
-            statement = _COMPARED.format(kept=kept, recomputed=recomputed, name=name, an_hour=an_hour, staged=staged)
+            in_one, one_us = {"minute": (60, HOUR_US), "hour": (1, HOUR_US), "day": (1, DAY_US)}[name]
+            statement = _COMPARED.format(
+                kept=kept, recomputed=recomputed, name=name, in_one=in_one, one_us=one_us, staged=staged
+            )
             (row,) = self._ask(server, statement)
             yield rollup, row["surplus"], row["missing"], row["kept"]
 

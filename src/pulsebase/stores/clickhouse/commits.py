@@ -266,8 +266,8 @@ def begin_merge(connection: Connection, to: int) -> None:
 
 def end_merge(connection: Connection, after: int, to: int) -> bool:
     """Say that everything up to this commit is merged; False if another process has merged meanwhile."""
-    moved = "UPDATE pulsebase.commit_marks SET merged = %s WHERE merged = %s"
-    if connection.execute(moved, [to, after]).rowcount == 0:
+    moved = "UPDATE pulsebase.commit_marks SET (merged, days_to) = (%(to)s, %(to)s) WHERE merged = %(after)s"
+    if connection.execute(moved, {"to": to, "after": after}).rowcount == 0:
         return False
     connection.execute(
         "WITH gone AS (DELETE FROM pulsebase.commits WHERE number <= %s RETURNING readings, state) "

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from pulsebase.model.errors import PulsebaseError, StoreUnavailableError
-from pulsebase.model.timerange import HOUR_US, MINUTE_US
+from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.commits import Marks
 from pulsebase.stores.clickhouse.engine import ClickHouse, Server
@@ -117,7 +117,12 @@ class Expirer:
         """Begin to delete the rows of readings that have expired."""
         end_us = self._database.read(commits.marks).horizon_us
         for server in self._cluster.shards().values():
-            for table, old in (("readings", f"time < {end_us}"), ("minutes", f"minute < {end_us // MINUTE_US}")):
+            for table, old in (
+                ("readings", f"time < {end_us}"),
+                ("minutes", f"minute < {end_us // MINUTE_US}"),
+                ("days", f"day < {end_us // DAY_US}"),
+                ("hours_by_time", f"hour < {end_us // HOUR_US}"),
+            ):
                 limit_s = self._options.question_limit_s
                 if server.ask(f"SELECT count() AS n FROM {table} WHERE {old}", limit_s)["n"][0].as_py():
                     server.command(f"ALTER TABLE {table} DELETE WHERE {old} SETTINGS mutations_sync = 0", limit_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import uuid
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pulsebase.stores.clickhouse import own_sql
 from pulsebase.stores.clickhouse.address import Address
 from pulsebase.stores.clickhouse.commits import PARTITION, PLACES
 from pulsebase.stores.clickhouse.engine import DURABLE, SETTINGS, ClickHouse, Server
+from pulsebase.stores.clickhouse.later_rollups import make_days
 from pulsebase.stores.clickhouse.numbers import metric_of
 from pulsebase.stores.clickhouse.own_sql import NamesAt
 from pulsebase.stores.postgres.database import Connection
@@ -29,7 +31,9 @@ from pulsebase.stores.postgres.roles import RolePasswords, StoreRights, apply_ro
 _PACKAGE = "pulsebase.stores.clickhouse"
 _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 _LIMIT_S = 60.0
-_TABLES = ("stage", "readings", "minutes", "hours")
+_TABLES = ("stage", "readings", "minutes", "hours", "hours_by_time", "days")
+#: Makes the table of days, which is filled at once.
+_MAKES_DAYS = "0005_days.sql"
 #: A table of the store that keeps its readings in PostgreSQL.
 _OF_ANOTHER_STORE = "pulsebase.stage"
 
@@ -95,8 +99,11 @@ def set_up(connection: Connection, cluster: ClickHouse) -> list[int]:
             migration.apply(connection)
     store = _store_id(connection)  # which stays from here on, whatever happens to the rest
     for number, server in servers.items():
-        for statement in _statements(cluster):
+        statements = _statements(cluster)
+        of_days = statements.pop(_MAKES_DAYS)
+        for statement in itertools.chain.from_iterable(statements.values()):
             server.command(statement, _LIMIT_S)
+        make_days(server, of_days)
         if not _belongs(server):
             server.command(f"INSERT INTO belongs VALUES ('{store}', {number}, {len(servers)})", _LIMIT_S)
     require_current(connection, cluster)
@@ -168,12 +175,16 @@ def _require_tables(server: Server, database: str) -> None:
 _AS_WORD = {"0": "false", "1": "true"}
 
 
-def _statements(cluster: ClickHouse) -> list[str]:
+def _statements(cluster: ClickHouse) -> dict[str, list[str]]:
+    """Return the statements of each file of the schema, in order."""
     names = {"database": cluster.address.database, "cluster": cluster.address.cluster}
     names["partition"] = str(PARTITION * PLACES)
     names["durable"] = ", ".join(f"{name} = {value}" for name, value in DURABLE.items())
     folder = resources.files(_PACKAGE).joinpath("schema", "cluster")
     named = sorted((entry.name, entry) for entry in folder.iterdir() if _NUMBERED.fullmatch(entry.name))
-    text = "\n".join(entry.read_text(encoding="utf-8") for _, entry in named)
-    bare = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
-    return [each.strip() for each in bare.format(**names).split(";") if each.strip()]
+    found = {}
+    for name, entry in named:
+        lines = entry.read_text(encoding="utf-8").splitlines()
+        bare = "\n".join(line for line in lines if not line.startswith("--"))
+        found[name] = [each.strip() for each in bare.format(**names).split(";") if each.strip()]
+    return found

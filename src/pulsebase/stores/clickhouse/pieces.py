@@ -1,9 +1,10 @@
-"""What readings come to, as one relation in the SQL of a shard: in hours, minutes and parts of minutes.
+"""What readings come to, as one relation in the SQL of a shard: in UTC days, hours, minutes and parts of minutes.
 
-Hours and minutes are as merges have worked them out. Where an hour cannot tell, because a bucket ends or a device's
-priority changes in it, or because readings of it are staged, its minutes are taken, and in their stead, where readings
-are staged or a bucket ends, the readings themselves. A row is what one device comes to in the minutes of a piece in
-which just the devices `present` counted; so whoever asks chooses the device that wins among these.
+Days, hours and minutes are as merges have worked them out. Where a day cannot tell, because a bucket ends or a device's
+priority changes in it, or because readings of it are staged, its hours are taken; so are minutes for hours, and for
+minutes, where readings are staged or a bucket ends, the readings themselves. A row is what one device comes to in the
+minutes of a piece in which just the devices `present` counted; so whoever asks chooses the device that wins among
+these.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from enum import Enum
 
 import pyarrow as pa
 
-from pulsebase.model.timerange import HOUR_US, MINUTE_US, TimeRange
+from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.clickhouse.commits import Snapshot
 
 #: The columns of the relation; `piece` is where a piece starts, and counts from 1970 in microseconds. Of the rows with
@@ -24,7 +25,7 @@ _COUNTS = ("device", "n", "sum", "min", "max")
 #: No rows, of the columns of the relation.
 _NOTHING = (
     "SELECT toUInt64(0) AS person, toInt64(0) AS piece, CAST([], 'Array(UInt32)') AS present, toUInt32(0) AS device, "
-    "toUInt64(0) AS n, toInt64(0) AS sum, toInt16(0) AS min, toInt16(0) AS max, toUInt8(0) AS minutes, true AS leads "
+    "toUInt64(0) AS n, toInt64(0) AS sum, toInt16(0) AS min, toInt16(0) AS max, toUInt16(0) AS minutes, true AS leads "
     "FROM minutes WHERE person = 0 AND person = 1"
 )
 _QUARTER_US = 15 * MINUTE_US
@@ -56,6 +57,8 @@ class WhatCounts:
         edges: where buckets start or end besides.
         changes: the minutes from which on devices have other priorities, by person.
         hours: whether a piece may be an hour.
+        days: whether a piece may be a UTC day, where it may be an hour.
+        by_time: whether hours are read in the order of time, as is quicker for many people.
         fresh: the minutes in which people have visible staged readings, as person and minute; None if that is not
             known, or these are too many.
     """
@@ -67,6 +70,8 @@ class WhatCounts:
     edges: Sequence[int] = ()
     changes: Mapping[int, Sequence[int]] = field(default_factory=dict)
     hours: bool = True
+    days: bool = True
+    by_time: bool = False
     fresh: Collection[tuple[int, int]] | None = None
 
     def pieces(self, expired: Expired = Expired.NOTHING) -> str:
@@ -83,8 +88,17 @@ class WhatCounts:
 
     def _left(self) -> list[str]:
         """Write the parts of the relation that are of readings that have not expired."""
-        hours = [self._hours(self._torn_hours("hour"))] if self.hours else []
-        return [*hours, self._minutes(), self._parts_of_minutes()]
+        if not self.hours:
+            return [self._minutes([]), self._parts_of_minutes()]
+        found = [self._parts_of_minutes()]
+        if torn_hours := self._torn(HOUR_US, "intDiv(minute, 60)"):
+            found.append(self._minutes(torn_hours))
+        # Where buckets end within days, they do in each of them.
+        if not self.days or any(at_us % DAY_US for at_us in self.edges):
+            return [*found, self._hours([])]
+        if torn_days := self._torn(DAY_US, "intDiv(hour, 24)"):
+            found.append(self._hours(torn_days))
+        return [*found, self._days()]
 
     def staged_minutes(self, most: int) -> str | None:
         """Write the question for the minutes in which people have visible staged readings, as `person` and `minute`.
@@ -104,7 +118,7 @@ class WhatCounts:
         if expired is Expired.NOTHING or interval.length_us <= 0:
             return ""
         if expired is Expired.HOURS_OF_DEVICES:
-            return replace(self, interval=interval, edges=(), changes={})._hours([])
+            return replace(self, interval=interval)._rolled_up("hours", "hour", HOUR_US, [])
         step_us = HOUR_US if expired is Expired.HOURS else _QUARTER_US
         first = -(-interval.start_us // step_us) * step_us // _QUARTER_US
         end = interval.end_us // step_us * step_us // _QUARTER_US
@@ -148,58 +162,62 @@ class WhatCounts:
             {at_us for at_us in (self.interval.start_us, self.interval.end_us, *self.edges) if at_us % step_us}
         )
 
-    def _torn_hours(self, hour: str) -> list[str]:
-        """Write conditions one of which holds for a person's hour if it cannot be taken whole."""
+    def _torn(self, step_us: int, step: str) -> list[str]:
+        """Write conditions one of which holds for a person's step of time, which `step` is, if it cannot be taken
+        whole.
+        """
         torn = []
-        if bounds := self._bounds(HOUR_US):
-            torn.append(f"{hour} IN ({_listed({at_us // HOUR_US for at_us in bounds})})")
-        pairs = {(who, minute // 60) for who, changes in self.changes.items() for minute in changes if minute % 60}
+        if bounds := self._bounds(step_us):
+            torn.append(f"{step} IN ({_listed({at_us // step_us for at_us in bounds})})")
+        changes = ((who, minute * MINUTE_US) for who, minutes in self.changes.items() for minute in minutes)
+        pairs = {(who, at_us // step_us) for who, at_us in changes if at_us % step_us}
         if pairs:
-            torn.append(f"(person, {hour}) IN ({_listed(pairs)})")
-        if staged := self._staged(HOUR_US):
-            torn.append(f"(person, {hour}) IN {staged}")
+            torn.append(f"(person, {step}) IN ({_listed(pairs)})")
+        if staged := self._staged(step_us):
+            torn.append(f"(person, {step}) IN {staged}")
         return torn
 
-    def _torn_minutes(self, minute: str) -> list[str]:
-        """Write conditions one of which holds for a person's minute if it cannot be taken whole."""
-        torn = []
-        if bounds := self._bounds(MINUTE_US):
-            torn.append(f"{minute} IN ({_listed({at_us // MINUTE_US for at_us in bounds})})")
-        if staged := self._staged(MINUTE_US):
-            torn.append(f"(person, {minute}) IN {staged}")
-        return torn
+    def _days(self) -> str:
+        whole = [f"NOT {torn}" for torn in self._torn(DAY_US, "day")]
+        return self._rolled_up("days", "day", DAY_US, whole)
 
-    def _hours(self, torn: Sequence[str]) -> str:
-        first, end = -(-self.interval.start_us // HOUR_US), self.interval.end_us // HOUR_US
-        conditions = [self.people, f"metric = {self.metric}", f"hour >= {first}", f"hour < {end}"]
-        conditions += [f"NOT {each}" for each in torn]
+    def _hours(self, torn_days: Sequence[str]) -> str:
+        """Write the hours that can be taken whole, of days that cannot; of all if none of these conditions is given."""
+        of_days = [f"({' OR '.join(torn_days)})"] if torn_days else []
+        which = [*of_days, *(f"NOT {torn}" for torn in self._torn(HOUR_US, "hour"))]
+        return self._rolled_up("hours_by_time" if self.by_time else "hours", "hour", HOUR_US, which)
+
+    def _rolled_up(self, table: str, name: str, step_us: int, which: Sequence[str]) -> str:
+        """Write the pieces of whole hours or days inside the interval that meet these conditions."""
+        first, end = -(-self.interval.start_us // step_us), self.interval.end_us // step_us
         if first >= end:
             return ""
+        conditions = [self.people, f"metric = {self.metric}", f"{name} >= {first}", f"{name} < {end}", *which]
         return (
-            f"SELECT person, hour * {HOUR_US} AS piece, present, device, n, sum, min, max, minutes, "
-            f"device = present[1] AS leads FROM hours FINAL ARRAY JOIN {_joined('present', 'minutes', *_COUNTS)} "
-            f"WHERE {' AND '.join(conditions)} AND n > 0"
+            f"SELECT person, {name} * {step_us} AS piece, present, device, n, sum, min, max, minutes, "
+            f"device = present[1] AS leads FROM {table} FINAL ARRAY JOIN {_joined('present', 'minutes', *_COUNTS)} "
+            f"PREWHERE {' AND '.join(conditions)} WHERE n > 0"
         )
 
-    def _minutes(self) -> str:
+    def _minutes(self, torn_hours: Sequence[str]) -> str:
+        """Write the minutes that can be taken whole, of hours that cannot; of all if none of these conditions is
+        given.
+        """
         whole = self.interval.widened(MINUTE_US)
         first, end = whole.start_us // MINUTE_US, whole.end_us // MINUTE_US
         conditions = [self.people, f"metric = {self.metric}", f"minute >= {first}", f"minute < {end}"]
-        if self.hours:
-            torn = self._torn_hours("intDiv(minute, 60)")
-            if not torn:
-                return ""
-            conditions.append(f"({' OR '.join(torn)})")
-        conditions += [f"NOT {torn}" for torn in self._torn_minutes("minute")]
+        if torn_hours:
+            conditions.append(f"({' OR '.join(torn_hours)})")
+        conditions += [f"NOT {torn}" for torn in self._torn(MINUTE_US, "minute")]
         return (
             f"SELECT person, minute * {MINUTE_US} AS piece, "
             "arrayFilter((d, counted) -> counted > 0, of.device, of.n) AS present, device, n, sum, min, max, "
             f"1 AS minutes, device = present[1] AS leads FROM minutes FINAL ARRAY JOIN {_joined(*_COUNTS)} "
-            f"WHERE {' AND '.join(conditions)} AND n > 0"
+            f"PREWHERE {' AND '.join(conditions)} WHERE n > 0"
         )
 
     def _parts_of_minutes(self) -> str:
-        torn = self._torn_minutes(f"intDiv(time, {MINUTE_US})")
+        torn = self._torn(MINUTE_US, f"intDiv(time, {MINUTE_US})")
         if not torn:
             return ""
         rows = self.last_rows(self.interval.widened(MINUTE_US), f"({' OR '.join(torn)})")

@@ -1,8 +1,8 @@
-"""Rollups on one shard: minutes and hours of what a merge has just put among the readings.
+"""Rollups on one shard: minutes, hours and UTC days of what a merge has just put among the readings.
 
 Who merges writes the readings first, then what they come to, and only then moves the mark. So whoever may see these
-readings as merged ones finds their minutes and hours right. A merge that was overtaken by another one may write rows
-late; they have a lower version than those of whoever merged more.
+readings as merged ones finds their minutes, hours and days right. A merge that was overtaken by another one may write
+rows late; they have a lower version than those of whoever merged more.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ def _zipped(names: tuple[str, ...]) -> str:
 
 _OF_MINUTES = ("device", *_COLUMNS)
 _OF_HOURS = ("present", "device", "minutes", *_COLUMNS)
+#: Days tell what counted readings come to, and nothing else: overviews and origins go by hours.
+_OF_DAYS = ("present", "device", "minutes", "n", "sum", "min", "max")
 
 #: The minutes of all merged readings that meet a condition, each with its devices; none where nothing is left.
 MINUTES_OF_READINGS = f"""
@@ -72,9 +74,28 @@ FROM (
 )
 GROUP BY person, metric, hour
 """
-#: What is kept of minutes and hours, as above.
+#: The days of all hours that meet a condition.
+DAYS_OF_HOURS = f"""
+SELECT person, metric, day, arraySort(groupArrayIf(({", ".join(_OF_DAYS)}), n > 0)) AS found
+FROM (
+    SELECT person, metric, intDiv(hour, 24) AS day, row.1 AS present, row.2 AS device,
+        sum(row.3) AS minutes,
+        sum(row.4) AS n,
+        sum(row.5) AS sum,
+        minIf(row.6, row.4 > 0) AS min,
+        maxIf(row.7, row.4 > 0) AS max
+    FROM (SELECT person, metric, hour, {_zipped(_OF_DAYS)} AS found FROM hours FINAL WHERE {{which}})
+    LEFT ARRAY JOIN found AS row
+    GROUP BY person, metric, day, present, device
+)
+GROUP BY person, metric, day
+"""
+#: What is kept of minutes, hours and days, as above.
 KEPT_MINUTES = f"SELECT person, metric, minute, {_zipped(_OF_MINUTES)} AS found FROM minutes FINAL WHERE {{which}}"
 KEPT_HOURS = f"SELECT person, metric, hour, {_zipped(_OF_HOURS)} AS found FROM hours FINAL WHERE {{which}}"
+#: The same as far as counted readings go, by person and in the order of time.
+COUNTED_HOURS = f"SELECT person, metric, hour, {_zipped(_OF_DAYS)} AS found FROM {{table}} FINAL WHERE {{which}}"
+KEPT_DAYS = f"SELECT person, metric, day, {_zipped(_OF_DAYS)} AS found FROM days FINAL WHERE {{which}}"
 #: The minutes in which the commits changed something.
 _MINUTES = f"""
 INSERT INTO minutes (person, metric, minute, {_nested(_OF_MINUTES)}, version)
@@ -96,6 +117,21 @@ _CHANGED_HOURS = (
     "(SELECT person, metric, intDiv(time, 3600000000) FROM stage WHERE {inside})"
 )
 
+#: The days of these hours.
+_DAYS = f"""
+INSERT INTO {{table}} (person, metric, day, {_nested(_OF_DAYS)}, version)
+SELECT person, metric, day, {_unzipped(_OF_DAYS)}, {{version}}
+FROM ({DAYS_OF_HOURS})
+"""
+_CHANGED_DAYS = (
+    "(person, metric, intDiv(hour, 24)) IN (SELECT person, metric, intDiv(time, 86400000000) FROM stage WHERE {inside})"
+)
+#: What `hours_by_time` has of these hours. New ones get there by themselves.
+HOURS_BY_TIME = f"""
+INSERT INTO hours_by_time (person, metric, hour, {_nested(_OF_DAYS)}, version)
+SELECT person, metric, hour, {_nested(_OF_DAYS)}, version FROM hours WHERE {{which}}
+"""
+
 
 def statements(inside: str, version: int) -> list[str]:
     """Write the statements that bring rollups up to date after the staged rows that meet a condition were merged.
@@ -103,6 +139,13 @@ def statements(inside: str, version: int) -> list[str]:
     `version` is the last commit of the merge.
     """
     return [
-        each.format(which=which.format(inside=inside), version=version)
-        for each, which in ((_MINUTES, _CHANGED_MINUTES), (_HOURS, _CHANGED_HOURS))
+        each.format(which=which.format(inside=inside), version=version, table="days")
+        for each, which in ((_MINUTES, _CHANGED_MINUTES), (_HOURS, _CHANGED_HOURS), (_DAYS, _CHANGED_DAYS))
     ]
+
+
+def days_of_hours(table: str) -> str:
+    """Write the statement that puts the days of the hours that meet a condition, `which`, into a table, as what any
+    merge replaces.
+    """
+    return _DAYS.format(which="{which}", version=0, table=table)

@@ -111,6 +111,7 @@ class _Statement:
             query.day_starts,
             changes,
             hours=query.resolution in (Resolution.HOUR, Resolution.DAY),
+            days=query.resolution is Resolution.DAY,
         )
         self._limit = "" if query.limit is None else f" LIMIT {query.limit + 1}"
 

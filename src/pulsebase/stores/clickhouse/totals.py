@@ -25,6 +25,8 @@ from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
 #: So many people are named to the shards. Of more, these tell what everybody's readings come to.
 _NAMED = 2000
+#: The hours of so many people are read person by person, those of more among everybody's.
+_FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ def _counts(query: TotalsQuery, known: _People) -> WhatCounts:
     changes = {who: changes_of(settings, query.range) for who, settings in known.settings.items()}
     changes = {who: minutes for who, minutes in changes.items() if minutes}
     people = f"person IN ({', '.join(map(str, known.people))})" if len(known.people) <= _NAMED else "true"
-    return WhatCounts(known.state, people, known.metric, query.range, (), changes)
+    by_time = len(known.people) > _FEW
+    return WhatCounts(known.state, people, known.metric, query.range, (), changes, by_time=by_time)
 
 
 def _statement(counts: WhatCounts) -> str:

@@ -1,0 +1,45 @@
+"""Days, and hours in the order of time, of a shard that was set up before there were any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pulsebase.stores.clickhouse import rollups
+from pulsebase.stores.clickhouse.engine import Server
+
+#: About how many hours one statement takes.
+_HOURS = 1_000_000
+_LIMIT_S = 60.0
+_DAYS, _UNFILLED = "days", "days_unfilled"
+_IS_THERE = "SELECT count() AS n FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
+#: A year's hours, and whose they are.
+_YEARS = """
+SELECT intDiv(hour, 8760) AS year, toUInt64(count()) AS n, min(person) AS first, max(person) AS last
+FROM hours GROUP BY year ORDER BY year
+"""
+
+
+def make_days(server: Server, tables: Sequence[str]) -> None:
+    """Make the table of days on a shard by these statements, with the days of all hours that are there.
+
+    Whatever was done before this was interrupted is done again. Merges of this version begin once it is there; those of
+    earlier ones do not end any more.
+    """
+    if server.ask(_IS_THERE, _LIMIT_S, {"name": _DAYS})["n"][0].as_py():
+        return
+    server.command(f"DROP TABLE IF EXISTS {_UNFILLED} SYNC", _LIMIT_S)
+    for statement in tables:
+        server.command(statement, _LIMIT_S)
+    for which in _pieces(server):
+        for statement in (rollups.HOURS_BY_TIME, rollups.days_of_hours(_UNFILLED)):
+            server.command(statement.format(which=which), _LIMIT_S)
+    server.command(f"RENAME TABLE {_UNFILLED} TO {_DAYS}", _LIMIT_S)
+
+
+def _pieces(server: Server) -> Iterator[str]:
+    """Yield conditions that choose all hours, some people of a year at a time. Years of 365 days end with a day."""
+    for row in server.ask(_YEARS, _LIMIT_S).to_pylist():
+        people = row["last"] - row["first"] + 1
+        step = max(1, people * _HOURS // row["n"])
+        for first in range(row["first"], row["last"] + 1, step):
+            yield f"intDiv(hour, 8760) = {row['year']} AND person >= {first} AND person < {first + step}"
