@@ -29,6 +29,8 @@ _NOTHING = (
     "FROM minutes WHERE person = 0 AND person = 1"
 )
 _QUARTER_US = 15 * MINUTE_US
+#: So many hours are read reading by reading, a day of a reading a second.
+_FEW_HOURS = 24
 #: So many minutes with staged readings are named in a statement; beyond them it looks for them itself.
 _NAMED = 1000
 
@@ -59,6 +61,9 @@ class WhatCounts:
         hours: whether a piece may be an hour.
         days: whether a piece may be a UTC day, where it may be an hour.
         by_time: whether hours are read in the order of time, as is quicker for many people.
+        one_person: whether these are one person's, of whom few hours are read reading by reading: a statement that does
+            not ask for minutes takes two thirds of the time.
+        one_device: whether no minute can have several devices.
         fresh: the minutes in which people have visible staged readings, as person and minute; None if that is not
             known, or these are too many.
     """
@@ -72,6 +77,8 @@ class WhatCounts:
     hours: bool = True
     days: bool = True
     by_time: bool = False
+    one_person: bool = False
+    one_device: bool = False
     fresh: Collection[tuple[int, int]] | None = None
 
     def pieces(self, expired: Expired = Expired.NOTHING) -> str:
@@ -89,10 +96,13 @@ class WhatCounts:
     def _left(self) -> list[str]:
         """Write the parts of the relation that are of readings that have not expired."""
         if not self.hours:
-            return [self._minutes([]), self._parts_of_minutes()]
-        found = [self._parts_of_minutes()]
-        if torn_hours := self._torn(HOUR_US, "intDiv(minute, 60)"):
-            found.append(self._minutes(torn_hours))
+            return [self._minutes([]), self._of_readings(MINUTE_US)]
+        if self._few_torn_hours():
+            found = [self._of_readings(HOUR_US)]
+        else:
+            found = [self._of_readings(MINUTE_US)]
+            if torn_hours := self._torn(HOUR_US, "intDiv(minute, 60)"):
+                found.append(self._minutes(torn_hours))
         # Where buckets end within days, they do in each of them.
         if not self.days or any(at_us % DAY_US for at_us in self.edges):
             return [*found, self._hours([])]
@@ -177,6 +187,15 @@ class WhatCounts:
             torn.append(f"(person, {step}) IN {staged}")
         return torn
 
+    def _few_torn_hours(self) -> bool:
+        """Whether hours that cannot be taken whole are those of one person, and so few that their readings are read."""
+        if not self.one_person or (self.fresh is None and self.state.last != self.state.merged):
+            return False
+        torn = {at_us // HOUR_US for at_us in self._bounds(HOUR_US)}
+        torn |= {minute // 60 for minutes in self.changes.values() for minute in minutes if minute % 60}
+        torn |= {minute // 60 for _, minute in self.fresh or ()}
+        return len(torn) <= _FEW_HOURS
+
     def _days(self) -> str:
         whole = [f"NOT {torn}" for torn in self._torn(DAY_US, "day")]
         return self._rolled_up("days", "day", DAY_US, whole)
@@ -216,17 +235,41 @@ class WhatCounts:
             f"PREWHERE {' AND '.join(conditions)} WHERE n > 0"
         )
 
-    def _parts_of_minutes(self) -> str:
-        torn = self._torn(MINUTE_US, f"intDiv(time, {MINUTE_US})")
+    def _of_readings(self, step_us: int) -> str:
+        """Write the minutes of the readings in steps of time, hours or minutes, that cannot be taken whole."""
+        torn = self._torn(step_us, f"intDiv(time, {step_us})")
         if not torn:
             return ""
-        rows = self.last_rows(self.interval.widened(MINUTE_US), f"({' OR '.join(torn)})")
+        rows = self.last_rows(self.interval.widened(MINUTE_US), f"({' OR '.join(torn)})") + " AND c != 0"
+        if any(at_us % MINUTE_US for at_us in self.edges):
+            return self._parts_of_minutes(rows)
+        start_us, end_us = self.interval.start_us, self.interval.end_us
+        # A device that counted in a minute takes part in it, though only others have readings in the part asked for.
+        inside = f"time >= {start_us} AND time < {end_us}" if self._bounds(MINUTE_US) else "true"
+        found = (
+            f"SELECT person, intDiv(time, {MINUTE_US}) * {MINUTE_US} AS piece, device, countIf({inside}) AS n, "
+            f"sumIf(toInt64(v), {inside}) AS sum, minIf(v, {inside}) AS min, maxIf(v, {inside}) AS max "
+            f"FROM ({rows}) GROUP BY person, piece, device"
+        )
+        of_minute = "OVER (PARTITION BY person, piece)"
+        present = f"arraySort(groupUniqArray(device) {of_minute})"
+        leads = f"device = minIf(device, n > 0) {of_minute}"
+        if self.one_device:
+            present, leads = "CAST([], 'Array(UInt32)')", "true"
+        of_all = (
+            f"SELECT person, piece, {present} AS present, device, n, sum, min, max, 1 AS minutes, {leads} AS leads "
+            f"FROM ({found})"
+        )
+        return of_all if inside == "true" else f"SELECT {PIECE} FROM ({of_all}) WHERE n > 0"
+
+    def _parts_of_minutes(self, rows: str) -> str:
+        """Write the parts of the minutes of these rows, where buckets end within minutes."""
+        bounds = numbers_of(self._bounds(MINUTE_US))
         part = f"intDiv(time, {MINUTE_US}) * {MINUTE_US}"
-        if bounds := self._bounds(MINUTE_US):
-            part = f"greatest({part}, arrayMax(arrayMap(b -> if(b <= time, b, 0), {numbers_of(bounds)})))"
+        part = f"greatest({part}, arrayMax(arrayMap(b -> if(b <= time, b, 0), {bounds})))"
         counted = (
             f"SELECT person, intDiv(time, {MINUTE_US}) AS minute, {part} AS part, device, count() AS n, "
-            f"sum(toInt64(v)) AS total, min(v) AS low, max(v) AS high FROM ({rows} AND c != 0) "
+            f"sum(toInt64(v)) AS total, min(v) AS low, max(v) AS high FROM ({rows}) "
             "GROUP BY person, minute, part, device"
         )
         return (

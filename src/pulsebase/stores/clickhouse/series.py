@@ -112,6 +112,8 @@ class _Statement:
             changes,
             hours=query.resolution in (Resolution.HOUR, Resolution.DAY),
             days=query.resolution is Resolution.DAY,
+            one_person=True,
+            one_device=len(known.devices) == 1,
         )
         self._limit = "" if query.limit is None else f" LIMIT {query.limit + 1}"
 
