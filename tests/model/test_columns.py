@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pulsebase.model.columns import Columns
+from pulsebase.model.columns import Columns, distinct_numbers
 from pulsebase.model.readings import Ids
 from pulsebase.model.rollups import Buckets
 
@@ -77,3 +77,13 @@ def test_no_parts_are_joined_where_the_shape_knows_its_columns() -> None:
     assert len(Buckets.joined([])) == 0
     with pytest.raises(TypeError, match="Beats cannot tell its columns"):
         Beats.joined([])
+
+
+@pytest.mark.parametrize("highest", [-1, 0, 3, 50, 10**6])
+def test_distinct_numbers_are_those_that_sorting_finds(highest: int) -> None:
+    for count in (0, 1, 100):
+        numbers = np.random.default_rng(count).integers(-1, highest + 1, count).astype(np.int32)
+        found, places = distinct_numbers(numbers)
+        assert found.tolist() == sorted(set(numbers.tolist()))
+        assert found[places].tolist() == numbers.tolist()
+        assert found.dtype == numbers.dtype

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 #: Places of rows, a mask, or a slice.
 Selection = npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice
+#: Numbers up to so many times the number of rows are counted off rather than sorted.
+_SPREAD = 4
 
 
 class Column(Protocol):
@@ -60,6 +62,23 @@ class Columns:
         if not parts:
             return cls.empty()
         return cls(*[_joined([getattr(part, name) for part in parts]) for name in cls.__match_args__])
+
+
+def distinct_numbers(numbers: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+    """Return the different numbers in order, and the place of each row's number among them. Numbers start at -1.
+
+    The same as `np.unique`, without sorting as long as the highest number is not much larger than there are rows.
+    """
+    highest = int(numbers.max(initial=-1))
+    if highest > _SPREAD * len(numbers):
+        distinct, rows = np.unique(numbers, return_inverse=True)
+        return distinct, rows
+    seen = np.zeros(highest + 2, np.bool_)
+    seen[numbers + 1] = True
+    found = np.flatnonzero(seen)
+    places = np.zeros(len(seen), np.intp)
+    places[found] = np.arange(len(found))
+    return (found - 1).astype(numbers.dtype), places[numbers + 1]
 
 
 def _taken(column: Any, rows: Selection) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pulsebase.model.columns import Columns, Selection
+from pulsebase.model.columns import Columns, Selection, distinct_numbers
 from pulsebase.model.metrics import HEART_RATE
 
 #: `value` is in stored units of the metric (`MetricSpec.scale`); `confidence` is 0–3 or null; `time` is UTC.
@@ -62,7 +62,7 @@ class Ids(Sequence[str]):
         codes = []
         for column in columns:
             ids = column if isinstance(column, Ids) else cls.of(column)
-            used, places = np.unique(ids.codes, return_inverse=True)
+            used, places = distinct_numbers(ids.codes)
             ours = [-1 if code < 0 else numbers.setdefault(ids.texts[code], len(numbers)) for code in used.tolist()]
             codes.append(np.array(ours, np.int32)[places])
         return cls(np.concatenate(codes), list(numbers))
@@ -95,7 +95,7 @@ class Ids(Sequence[str]):
 
     def as_arrow(self) -> pa.DictionaryArray:
         """Return the column as an Arrow dictionary array, with only the texts that occur."""
-        used, codes = np.unique(self.codes, return_inverse=True)
+        used, codes = distinct_numbers(self.codes)
         texts = pa.array([self.texts[code] for code in used.tolist()], pa.string())
         return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), texts)
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pulsebase.model.columns import Columns
+from pulsebase.model.columns import Columns, distinct_numbers
 from pulsebase.model.errors import PulsebaseError, QueryTimeoutError, RejectedError, StoreUnavailableError
 from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.model.timerange import TimeRange
@@ -86,7 +86,7 @@ class _Rows(Columns):
 
     def devices_of_people(self) -> list[tuple[str, str]]:
         count = len(self.devices.texts)
-        return [self._pair(pair, count) for pair in np.unique(self.pairs()).tolist()]
+        return [self._pair(pair, count) for pair in distinct_numbers(self.pairs())[0].tolist()]
 
     def _pair(self, pair: int, count: int) -> tuple[str, str]:
         return self.users.texts[pair // count], self.devices.texts[pair % count]
@@ -95,7 +95,7 @@ class _Rows(Columns):
         """The rows as the stage keeps them."""
         people = np.array([numbers.people.get(text, 0) for text in self.users.texts], np.uint64)
         metrics = np.array([numbers.metrics.get(text, 0) for text in self.metrics.texts], np.uint16)
-        used, places = np.unique(self.pairs(), return_inverse=True)
+        used, places = distinct_numbers(self.pairs())
         count = len(self.devices.texts)
         named = [self._pair(pair, count) for pair in used.tolist()]
         devices = np.array([numbers.devices[numbers.people[user], device] for user, device in named], np.uint32)
