@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import threading
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ def test_a_merge_that_a_shard_cannot_do_in_time_is_done_in_smaller_ones(
     urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(merge, "_LEAST_READINGS", 1)
-    with opened(urls, merge_readings=64) as parts:
+    with opened(urls, merge_readings=256) as parts:
         for _ in range(8):
             fill(parts, 8)
         command, taken = Server.command, list[int]()
@@ -115,6 +116,33 @@ def test_a_merge_that_a_shard_cannot_do_in_time_is_done_in_smaller_ones(
         assert max(taken[1:]) <= 8
         assert 2 in taken
         assert len(parts.read("a")) == 4
+
+
+def test_merges_that_take_long_are_made_smaller_before_they_take_too_long(
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "_LEAST_READINGS", 1)
+    with opened(urls, merge_readings=256) as parts:
+        for _ in range(20):
+            fill(parts, 8)
+        command, taken = Server.command, list[int]()
+
+        def slow(server: Server, statement: str, *rest: Any, **named: Any) -> None:
+            if statement.lstrip().startswith("INSERT INTO readings"):
+                first, end = map(int, re.findall(r"stamp >= (\d+) AND stamp < (\d+)", statement)[0])
+                taken.append((end - first) // commits.PLACES)
+                parts.clock.now_s += 2 * taken[-1]
+            command(server, statement, *rest, **named)
+
+        monkeypatch.setattr(Server, "command", slow)
+        parts.merger.step()
+        parts.clock.now_s += OPTIONS.grace_s
+        while parts.merger.step():
+            pass
+        assert merged(parts)
+        sizes = [size for size, _ in itertools.groupby(taken)]
+        assert sizes[:3] == [8, 4, 2]
+        assert max(sizes[2:]) <= 4
 
 
 def test_settling_merges_what_is_there_though_it_is_young_and_another_process_has_the_lease(parts: Parts) -> None:

@@ -16,8 +16,9 @@ from pulsebase.etl.load import IMPORT_KIND
 from pulsebase.ingest import Candidates
 from pulsebase.model.readings import Ids
 
-#: How long to retry a block that the store does not accept because it is still merging or its disk is full.
-PATIENCE_S = 120.0
+#: How long to retry a block that the store does not accept because it is still merging or its disk is full. On a busy
+#: server a merge that runs into its limit, and the smaller ones after it, take minutes.
+PATIENCE_S = 600.0
 _SECONDS = re.compile(r"[0-9]{1,4}")
 
 

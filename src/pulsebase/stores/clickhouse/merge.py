@@ -25,6 +25,11 @@ from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 _LEASE = "merge"
 #: However busy shards are, a merge may take so many readings.
 _LEAST_READINGS = 1_000
+#: The first merge takes this part of the most readings: nobody knows yet how fast the shards are.
+_FIRST_PART = 4
+#: Merges are made smaller that take a larger part of the lease: before a statement runs into its limit, half of it, and
+#: all that was done is done again while writes wait.
+_LARGEST_PART = 1 / 8
 #: Every reading with staged rows of these commits, once: its last row, under the origin that its rows add up to.
 _MERGED = f"""
 INSERT INTO readings ({KEY}, value, confidence, origin, gone, stamp)
@@ -63,7 +68,7 @@ class Merger:
         #: The same of the stage.
         self._dropped: deque[tuple[float, int]] = deque()
         #: About the most readings that one merge takes now.
-        self._most_readings = options.merge_readings
+        self._most_readings = options.merge_readings // _FIRST_PART
 
     def step(self, *, hurry: bool = False) -> int:
         """Do what is due now, if no other process does; return how many commits were merged. In a hurry it is due
@@ -98,7 +103,11 @@ class Merger:
         merged, to = looked.marks.merged, _at_most(looked.decided, self._database.read(commits.held)[0])
         while merged < to:
             self._hold_lease()
-            self._merge(merged, self._end_of_merge(merged, to), alone=False)
+            try:
+                self._merge(merged, self._end_of_merge(merged, to), alone=False)
+            except QueryTimeoutError:
+                if self._most_readings == _LEAST_READINGS:
+                    raise
             merged = self._database.read(commits.marks).merged
 
     def clean(self) -> int:
@@ -151,6 +160,7 @@ class Merger:
         state, not_removed = self._database.change(begin)
         if state.merged != after:  # another process has merged
             return False
+        began = self._clock()
         try:
             for server in self._cluster.shards().values():
                 if not self._hold_lease() and alone:
@@ -159,7 +169,9 @@ class Merger:
         except QueryTimeoutError:  # the shards are busy: smaller merges get through
             self._most_readings = max(_LEAST_READINGS, self._most_readings // 4)
             raise
-        self._most_readings = min(self._options.merge_readings, self._most_readings * 2)
+        slow = self._clock() - began > self._options.lease_s * _LARGEST_PART
+        self._most_readings = max(_LEAST_READINGS, self._most_readings // 2) if slow else self._most_readings * 2
+        self._most_readings = min(self._options.merge_readings, self._most_readings)
         return self._database.change(lambda connection: commits.end_merge(connection, after, to))
 
     def _merge_shard(self, server: Server, inside: str, to: int) -> None:
