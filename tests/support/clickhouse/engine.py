@@ -30,6 +30,7 @@ class Session:
         self._connection = Connection(path)
         self._connection.query(f"SET {_NOTHING_COMPILED}")
         self._settings: dict[str, str] = {}
+        self._database = ""
 
     def close(self) -> None:
         """End the connection."""
@@ -37,8 +38,9 @@ class Session:
 
     def prepare(self, database: str, settings: Mapping[str, str]) -> None:
         """Take over the database and exactly these settings for the statements that follow."""
-        if database:
+        if database and database != self._database:
             self._connection.query(f"USE `{database}`")
+            self._database = database
         wanted = {name: value for name, value in settings.items() if name not in _NOT_SET}
         changes = {name: _quoted(value) for name, value in wanted.items() if self._settings.get(name) != value}
         changes |= {name: "DEFAULT" for name in self._settings if name not in wanted}
