@@ -19,15 +19,19 @@ Change = tuple[str | None, str | None, int, int, int]
 
 #: How long `want` waits for transactions that began before it, and how often it looks.
 _WAIT_S, _LOOK_S = 30.0, 0.01
-_ADD = "INSERT INTO pulsebase.commit_notes (user_id, metric, start_us, end_us, readings) VALUES (%s, %s, %s, %s, %s)"
+#: One statement for all notes of a commit, which may be of thousands of people.
+_ADD = (
+    "INSERT INTO pulsebase.commit_notes (user_id, metric, start_us, end_us, readings) "
+    "SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
+)
 
 
 def note(connection: Connection, changes: Callable[[], Iterable[Change]]) -> None:
     """Note changes of this transaction, if notes are wanted; otherwise they are not asked for."""
     if connection.execute("SELECT FROM pulsebase.commit_notes_wanted").fetchone() is None:
         return
-    with connection.cursor() as cursor:
-        cursor.executemany(_ADD, list(changes()))
+    if found := list(changes()):
+        connection.execute(_ADD, [list(column) for column in zip(*found, strict=True)])
 
 
 def everything_of(user_id: str | None) -> Sequence[Change]:
