@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import threading
@@ -88,6 +89,31 @@ def test_readings_are_told_signed_and_without_their_values(place: Api, receiver:
     assert listed == [{name: value for name, value in webhook.items() if name != "secret"}]
     assert place.delete(f"/v1/webhooks/{webhook['webhook_id']}").status_code == 200
     assert place.get("/v1/webhooks").json() == {"data": []}
+
+
+def test_whatever_way_readings_come_they_are_told_of(place: Api, receiver: Receiver) -> None:
+    made(place, receiver)
+    at_ten = "2024-01-15T10:00:00Z"
+    of_auto_export = {"date": "2024-01-15 10:00:00 +0000", "Avg": 60, "Min": 60, "Max": 60}
+    of_iphone = {"data": {"metrics": [{"name": "heart_rate", "units": "count/min", "data": [of_auto_export]}]}}
+    value = {"user_id": "bulk", "device_id": "d", "metric": "heart_rate", "value": 60, "timestamp": at_ten}
+    kind, line = {"content-type": "application/x-ndjson"}, json.dumps(value) + "\n"
+    lines = "heart_rate,user_id={},device_id=d bpm=60 1705312800000000000"
+    ways = {
+        "single": place.post("/v1/metrics/heart-rate", json=reading(user_id="single")),
+        "batch": place.post("/v1/metrics/heart-rate/batch", json={"readings": [reading(user_id="batch")]}),
+        "bulk": place.post("/v1/readings/bulk", content=line, headers=kind),
+        "influx": place.post("/write", content=lines.format("influx")),
+        "influx2": place.post("/api/v2/write?bucket=any", content=lines.format("influx2")),
+        "iphone": place.post("/v1/push/health-auto-export?user_id=iphone", json=of_iphone),
+        "android": place.post(
+            "/v1/push/health-connect?user_id=android", json={"heart_rate": [{"bpm": 60, "time": at_ten}]}
+        ),
+        "import": place.post("/v1/imports?name=x.ndjson", content=line.replace("bulk", "import")),
+    }
+    assert {way: answer.text for way, answer in ways.items() if answer.status_code not in (200, 202, 204)} == {}
+    receiver.wait_for(len(ways))
+    assert {body["data"]["user_id"]: body["data"]["start"] for body in receiver.bodies()} == dict.fromkeys(ways, at_ten)
 
 
 def test_a_secret_is_made_unless_one_is_given(place: Api, receiver: Receiver) -> None:
