@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import httpx2 as httpx
 import msgspec
 
 from pulsebase import tracing
@@ -25,7 +23,7 @@ from pulsebase.authorization.imports import reports_of
 from pulsebase.decoding import DecoderLimits, Decoders
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs, ImportReport, running_imports
-from pulsebase.etl.schedule import CronSchedule, EverySchedule
+from pulsebase.etl.schedule import CronSchedule
 from pulsebase.etl.scheduler import Scheduler
 from pulsebase.etl.state import Connection
 from pulsebase.events.addresses import networks_of
@@ -52,7 +50,7 @@ from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.settings import Settings
 from pulsebase.settings_loading import role_passwords
-from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
+from pulsebase.sources.synthetic import SyntheticPerson
 from pulsebase.stores.contract import Capabilities, Store
 from pulsebase.stores.erased_users import ErasedUsers, ErasedUsersStore
 from pulsebase.stores.erasures import SqliteErasureLog
@@ -72,10 +70,6 @@ from pulsebase.wiring_options import (
 )
 from pulsebase.wiring_sources import broker_options, build_sources, state_folder
 from pulsebase.worker_rpc import Answers, OtherWorkers
-
-#: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
-_DEMO_EVERY_S, _DEMO_LOOKBACK_S = 10, 600
-#: As whom the messages of an MQTT broker bring new people.
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,43 +419,6 @@ def _note_nothing(people: Sequence[str], status: int) -> None:
 
 
 @contextlib.contextmanager
-def simulated_fitbit(settings: Settings, people: Sequence[SyntheticPerson]) -> Iterator[Settings]:
-    """A simulated Fitbit-shaped cloud of these people, its hourly limit lifted; the settings that name it."""
-    from pulsebase.sources.simulators.process import unlimited_fitbit
-
-    with unlimited_fitbit(people) as url:
-        yield settings.model_copy(update={"fitbit_url": url, "fitbit_client_id": "demo", "fitbit_client_secret": None})
-
-
-@contextlib.contextmanager
-def synthetic_people(
-    parts: BuiltServer, people: Sequence[SyntheticPerson], *, with_devices: bool = False
-) -> Iterator[None]:
-    """The people, connected to their simulated service the way anybody is, and disconnected at the end; `with_devices`
-    to what they wear besides their wristbands, too.
-    """
-    connections = parts.services.connections
-    state = parts.services.sync.state
-    for person in people:
-        if parts.services.rules.erased_users.holds(person.user_id):
-            continue  # erased, and not allowed again
-        parts.store.put_user(person.as_user())
-        begun = connections.begin(person.user_id, "fitbit", "http://127.0.0.1/back")
-        consent = httpx.URL(begun.url).copy_merge_params({"person": person.user_id})
-        said_yes = httpx.get(consent, follow_redirects=False, trust_env=False)
-        code = httpx.URL(said_yes.headers["location"]).params["code"]
-        connections.finish("fitbit", begun.state, code, None)
-        if with_devices:
-            state.connect(person.user_id, "synthetic", None, wall_clock_us())
-    try:
-        yield
-    finally:
-        for person in people:
-            for source in ("fitbit", "synthetic"):
-                connections.disconnect(person.user_id, source)
-
-
-@contextlib.contextmanager
 def both_stores(settings: Settings, source_url: str, target_url: str) -> Iterator[tuple[Store, Store]]:
     """Two different stores, opened with the same settings; what is only in memory is none to copy.
 
@@ -490,23 +447,3 @@ def set_up_database(settings: Settings) -> tuple[list[int], list[str]]:
 def excess_of_store(settings: Settings) -> str | None:
     """See `open.excess_rights_of`, of the store that the settings name."""
     return excess_rights_of(settings.store_url)
-
-
-@contextlib.contextmanager
-def demo(parts: BuiltServer) -> Iterator[Scheduler]:
-    """The two synthetic people, brought up to now and kept there."""
-    with (
-        synthetic_people(parts, DEMO_PEOPLE, with_devices=True),
-        Scheduler(parts.services.sync, EverySchedule(_DEMO_EVERY_S)) as scheduler,
-    ):
-        yield scheduler
-
-
-def demo_settings(settings: Settings) -> Settings:
-    """The settings, with the demo's own store and days, and nothing that narrows or widens them. What is kept beside
-    the store of the settings, keys say, stays out of it too.
-    """
-    first_day = (datetime.now(UTC) - timedelta(days=settings.demo_days)).date()
-    own = {"store_url": settings.demo_store_url, "clickhouse_url": None, "state_folder": None}
-    only = {"user_id": None, "start_date": first_day, "end_date": None, "lookback_s": _DEMO_LOOKBACK_S}
-    return settings.model_copy(update=own | only)

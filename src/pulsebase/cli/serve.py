@@ -20,12 +20,10 @@ from pulsebase.stores.open import parse_store_url
 from pulsebase.wiring import (
     BuiltServer,
     build,
-    demo,
-    demo_settings,
     excess_of_store,
     scheduled,
-    simulated_fitbit,
 )
+from pulsebase.wiring_demo import demo, demo_settings, simulated_fitbit
 from pulsebase.wiring_options import access_is_on, is_loopback
 
 #: How quickly a stop is noticed, in seconds.

@@ -18,7 +18,8 @@ from pulsebase.cli.serve import stopping, url_of, wait_for
 from pulsebase.cli.session import answer_of, client_at, listening, session
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
-from pulsebase.wiring import BuiltServer, build, scheduled, simulated_fitbit, synthetic_people, watch_app
+from pulsebase.wiring import BuiltServer, build, scheduled, watch_app
+from pulsebase.wiring_demo import simulated_fitbit, synthetic_people
 
 _RUNS_SHOWN = 20
 
