@@ -349,7 +349,8 @@ export interface paths {
         };
         /**
          * Timeseries
-         * @description Return one person's series as JSON, CSV or Arrow, by `Accept`. Several metrics share one resolution.
+         * @description Return one person's series as JSON, CSV, Arrow, FHIR R5 or Open mHealth, by `Accept`. Several metrics share
+         *     one resolution.
          *
          *     Scope: `read`.
          */
@@ -371,8 +372,8 @@ export interface paths {
         };
         /**
          * Multi User Timeseries
-         * @description Return several people's series at one resolution, as JSON, CSV or Arrow, chosen by `Accept`. Unknown people
-         *     are listed in `missing`.
+         * @description Return several people's series at one resolution, as JSON, CSV, Arrow, FHIR R5 or Open mHealth, chosen by
+         *     `Accept`. Unknown people are listed in `missing`.
          *
          *     Scope: `read`.
          */
@@ -4108,6 +4109,9 @@ export interface operations {
                     "application/json": components["schemas"]["Series"] | components["schemas"]["SeveralMetrics"];
                     "text/csv": unknown;
                     "application/vnd.apache.arrow.stream": unknown;
+                    "application/fhir+json": unknown;
+                    "application/fhir+ndjson": unknown;
+                    "application/vnd.openmhealth+ndjson": unknown;
                 };
             };
             /** @description Not Modified */
@@ -4227,6 +4231,9 @@ export interface operations {
                     "application/json": components["schemas"]["MultiSeries"] | components["schemas"]["SeveralMetrics"];
                     "text/csv": unknown;
                     "application/vnd.apache.arrow.stream": unknown;
+                    "application/fhir+json": unknown;
+                    "application/fhir+ndjson": unknown;
+                    "application/vnd.openmhealth+ndjson": unknown;
                 };
             };
             /** @description Not Modified */
