@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,3 +88,11 @@ def test_distinct_numbers_are_those_that_sorting_finds(highest: int) -> None:
         assert found.tolist() == sorted(set(numbers.tolist()))
         assert found[places].tolist() == numbers.tolist()
         assert found.dtype == numbers.dtype
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint16, np.uint32])
+def test_distinct_numbers_may_be_of_any_width(kind: type[np.integer[Any]]) -> None:
+    numbers = np.array([3, min(np.iinfo(kind).max, 70_000), 3, 0], kind)
+    found, places = distinct_numbers(numbers)
+    assert found.tolist() == sorted(set(numbers.tolist()))
+    assert found[places].tolist() == numbers.tolist()

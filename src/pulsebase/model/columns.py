@@ -69,16 +69,17 @@ def distinct_numbers(numbers: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.N
 
     The same as `np.unique`, without sorting as long as the highest number is not much larger than there are rows.
     """
-    highest = int(numbers.max(initial=-1))
+    places_seen = numbers.astype(np.intp) + 1  # of any width and sign, so that adding one cannot overflow
+    highest = int(places_seen.max(initial=0)) - 1
     if highest > _SPREAD * len(numbers):
         distinct, rows = np.unique(numbers, return_inverse=True)
         return distinct, rows
     seen = np.zeros(highest + 2, np.bool_)
-    seen[numbers + 1] = True
+    seen[places_seen] = True
     found = np.flatnonzero(seen)
     places = np.zeros(len(seen), np.intp)
     places[found] = np.arange(len(found))
-    return (found - 1).astype(numbers.dtype), places[numbers + 1]
+    return (found - 1).astype(numbers.dtype), places[places_seen]
 
 
 def _taken(column: Any, rows: Selection) -> Any:
