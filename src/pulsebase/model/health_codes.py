@@ -40,9 +40,9 @@ STATISTICS = "http://terminology.hl7.org/CodeSystem/observation-statistics"
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 #: Our own names: of metrics (and of what else an Observation holds), people and devices. They identify; nothing is
 #: behind them to be fetched.
-OUR_CODES = "urn:x-pulsebase:code"
-OUR_PEOPLE = "urn:x-pulsebase:person"
-OUR_DEVICES = "urn:x-pulsebase:device"
+OUR_CODES = "urn:pulsebase:code"
+OUR_PEOPLE = "urn:pulsebase:person"
+OUR_DEVICES = "urn:pulsebase:device"
 #: Our codes of what is no metric.
 CONFIDENCE, MINUTES, RESTING = "confidence", "minutes", "resting_heart_rate"
 
