@@ -11,7 +11,7 @@ import type { Span } from "../time/range";
 import { keepDrawing } from "./drawings";
 import { bindGestures, type GestureHost } from "./gestures";
 import { rangeText, spanLabel, stretchLabel, valueText } from "./labels";
-import { type Marker, type MarkerCommand, markerCommandOf } from "./markers";
+import { type Marker, type MarkerCommand, markerCommandOf, markersIn } from "./markers";
 import { type Command, commandOf, type Fingers } from "./motion";
 import { freshContext, paint } from "./paint";
 import { Painter } from "./painter";
@@ -265,6 +265,9 @@ export function SeriesChart(props: SeriesChartProps) {
 
   const rested = useRested(viewport);
   const pieces = useMemo(() => piecesText(lines, rested), [lines, rested]);
+  const marks = markersIn(layers.markers, rested).map(({ kind, end }) => {
+    return end === null ? kind : `${kind}-stretch`;
+  });
   const [from, to] = marked ? [Math.min(...marked), Math.max(...marked)] : [0, 0];
   return (
     <div
@@ -284,6 +287,7 @@ export function SeriesChart(props: SeriesChartProps) {
         pointerY.current = null;
       }}
       data-pieces={pieces}
+      data-marks={marks.join(" ")}
       data-span={`${rested.start} ${rested.end}`}
     >
       <canvas ref={cursor} className="chart-canvas" />

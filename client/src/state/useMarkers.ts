@@ -90,7 +90,7 @@ export function useMarkers(page: Page): Markers {
       ...sourceMarkers(sources.answer?.data ?? NONE, sourceName),
       ...signalMarkers(signals.answer?.data ?? NONE, userId, now),
     ];
-    return all.filter(({ kind }) => kinds.includes(kind));
+    return all.filter(({ kind }) => kinds.includes(kind)).sort((a, b) => a.start - b.start);
   }, [noted, worn, minutes.answer, sources.answer, signals.answer, userId, now, kinds]);
   const inRange = useMemo(() => {
     const byId = new Map(noted.map((note) => [note.annotation_id, note]));
