@@ -85,12 +85,13 @@ def test_one_person_is_shown_with_everything_known_of_them(visit: Opener) -> Non
     expect(page).to_have_url(re.compile(r"start=.*Z&end=.*Z"))
 
 
-def test_gaps_are_those_of_the_minutes_on_every_screen(visit: Opener, address: str) -> None:
+def test_gaps_are_those_of_the_minutes_on_every_screen(visit_crowd: Opener, crowd: str) -> None:
     start = now_ms() // HOUR_MS * HOUR_MS - 48 * HOUR_MS
-    # Twelve times five minutes are missing, each in another hour.
-    push(address, "worn", [(start + 60_000 * n, 70) for n in range(1440) if not (n % 60 in range(10, 15) and n < 720)])
+    # Twelve times five minutes are missing, each in another hour. With one more person who has readings, the demo would
+    # have more than it shows at once, and pages that propose people would ask for all of them.
+    push(crowd, "worn", [(start + 60_000 * n, 70) for n in range(1440) if not (n % 60 in range(10, 15) and n < 720)])
     for size in (PHONE, DESKTOP):
-        seen = visit(f"/app/person?people=worn&start={zulu(start)}&end={zulu(start + 24 * HOUR_MS)}", size)
+        seen = visit_crowd(f"/app/person?people=worn&start={zulu(start)}&end={zulu(start + 24 * HOUR_MS)}", size)
         gaps = seen.page.get_by_role("region", name="Gaps")
         expect(gaps).to_contain_text(re.compile("12 stretches without readings, 1 hr? in all"))
 
@@ -278,7 +279,7 @@ def test_nothing_serious_stands_in_anybodys_way(visit: Opener, name: str) -> Non
         grave = [
             (scheme, one["id"], [node["html"][:200] for node in one["nodes"]])
             for one in found["violations"]
-            if one["impact"] in ("serious", "critical")
+            if one["impact"] in ("serious", "critical") or one["id"] == "landmark-unique"
         ]
         assert grave == []
 
