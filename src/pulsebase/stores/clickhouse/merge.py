@@ -30,7 +30,32 @@ _FIRST_PART = 4
 #: Merges are made smaller that take a larger part of the lease: before a statement runs into its limit, half of it, and
 #: all that was done is done again while writes wait.
 _LARGEST_PART = 1 / 8
-#: Every reading with staged rows of these commits, once: its last row, under the origin that its rows add up to.
+#: So many readings with several rows are told apart from those with one; with more, all are merged alike.
+_MOST_APART = 50_000
+_PLACE = f"cityHash64({KEY})"
+#: Where there are readings with several rows: staged twice, or among the readings already. Those are looked for between
+#: the first and the last staged time of an hour.
+_SEVERAL = f"""
+SELECT DISTINCT {_PLACE} AS place
+FROM (
+    SELECT {KEY} FROM stage WHERE {{inside}} GROUP BY {KEY} HAVING count() > 1
+    UNION ALL
+    SELECT {KEY} FROM stage WHERE {{inside}} AND ({KEY}) IN (
+        SELECT r.person, r.metric, r.time, r.device
+        FROM readings AS r
+        INNER JOIN (
+            SELECT person, metric, intDiv(time, 3600000000) AS hour, min(time) AS first, max(time) AS last
+            FROM stage WHERE {{inside}} GROUP BY person, metric, hour
+        ) AS staged
+        ON r.person = staged.person AND r.metric = staged.metric AND intDiv(r.time, 3600000000) = staged.hour
+        WHERE r.time BETWEEN staged.first AND staged.last AND (r.person, r.metric, intDiv(r.time, 3600000000)) IN (
+            SELECT person, metric, intDiv(time, 3600000000) FROM stage WHERE {{inside}}
+        )
+    )
+)
+LIMIT {_MOST_APART + 1}
+"""
+#: Every reading with staged rows that meet a condition, once: its last row, under the origin that its rows add up to.
 _MERGED = f"""
 INSERT INTO readings ({KEY}, value, confidence, origin, gone, stamp)
 WITH staged AS (SELECT * FROM stage WHERE {{inside}})
@@ -45,6 +70,11 @@ FROM (
     )
     GROUP BY {KEY}
 )
+"""
+#: The same of readings that have one row: it is the last one, and brought them.
+_MERGED_ALONE = f"""
+INSERT INTO readings ({KEY}, value, confidence, origin, gone, stamp)
+SELECT {KEY}, value, confidence, origin, gone, stamp FROM stage WHERE {{inside}}
 """
 
 
@@ -177,8 +207,25 @@ class Merger:
     def _merge_shard(self, server: Server, inside: str, to: int) -> None:
         if not server.ask(f"SELECT 1 FROM stage WHERE {inside} LIMIT 1", self._options.lease_s / 2).num_rows:
             return
-        for statement in (_MERGED.format(inside=inside), *rollups.statements(inside, to)):
+        for statement in (*self._statements(server, inside), *rollups.statements(inside, to)):
             server.command(statement, self._options.lease_s / 2)
+
+    def _statements(self, server: Server, inside: str) -> list[str]:
+        """Write the statements that put staged rows among the readings.
+
+        Most readings come once. Whether some come more than once is asked first, as their rows have to be grouped: that
+        takes several times as long.
+        """
+        places = server.ask(_SEVERAL.format(inside=inside), self._options.lease_s / 2)["place"].to_pylist()
+        if len(places) > _MOST_APART:
+            return [_MERGED.format(inside=inside)]
+        if not places:
+            return [_MERGED_ALONE.format(inside=inside)]
+        several = f"{_PLACE} IN ({', '.join(map(str, places))})"
+        return [
+            _MERGED.format(inside=f"{inside} AND {several}"),
+            _MERGED_ALONE.format(inside=f"{inside} AND NOT {several}"),
+        ]
 
     def _drop(self, to: int) -> None:
         """Drop the partitions of the stage with commits up to this one."""
