@@ -52,7 +52,10 @@ def dashboard(bench: Bench, system: System) -> Figures:
                 "zoom_step_ms": _spread(look.zoom_steps(_REST_S, sizes.dashboard_steps)),
                 "zoom_step_in_a_row_ms": _spread(look.zoom_steps(0, sizes.dashboard_steps)),
                 "live_ms": _spread(look.live(sizes.dashboard_live_readings)),
-                "panning": {name: look.panning(name, sizes.dashboard_strokes) for name in _RESOLUTIONS},
+                "panning": {
+                    name: look.panning(name, sizes.dashboard_strokes, sizes.dashboard_stroke_steps)
+                    for name in _RESOLUTIONS
+                },
             }
 
 
@@ -130,7 +133,7 @@ class _Look:
             raise RuntimeError(f"a reading was not taken: {answer.decode()}")
         return time.time() * 1_000
 
-    def panning(self, resolution: str, strokes: int) -> Figures:
+    def panning(self, resolution: str, strokes: int, steps: int) -> Figures:
         """The tasks of the page's own thread while the chart is dragged to and fro by most of its width."""
         with self._day(resolution=resolution) as page:
             box = page.locator(".chart").bounding_box()
@@ -140,7 +143,7 @@ class _Look:
             self._browser.start_tracing(page=page, categories=_TRACED)
             for stroke in range(strokes):
                 page.mouse.down()
-                page.mouse.move(*((right, y) if stroke % 2 == 0 else (left, y)), steps=60)
+                page.mouse.move(*((right, y) if stroke % 2 == 0 else (left, y)), steps=steps)
                 page.mouse.up()
             page.wait_for_function("document.querySelector('.panel').ariaBusy === 'false'")
             time.sleep(_REST_S)

@@ -55,6 +55,8 @@ class Sizes:
     dashboard_steps: int = 46
     dashboard_live_readings: int = 20
     dashboard_strokes: int = 4
+    #: In how many movements of the pointer.
+    dashboard_stroke_steps: int = 60
 
     disk_readings: int = 3_000_000
     takeout_readings: int = 2_000_000
@@ -98,6 +100,7 @@ SHORT = Sizes(
     dashboard_steps=2,
     dashboard_live_readings=1,
     dashboard_strokes=1,
+    dashboard_stroke_steps=8,
     disk_readings=10_000,
     takeout_readings=5_000,
     apple_records=2_000,
