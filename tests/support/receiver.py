@@ -82,7 +82,10 @@ class Receiver:
 def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # whoever sent it was killed in the middle
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             status = receiver.status
             receiver.came.append((self.path, headers, body))
