@@ -22,7 +22,7 @@ from tests.support.process import PULSEBASE, Place, serving
 WITHOUT_TABLES = {
     *("serve", "demo", "sync", "ingest", "connect", "disconnect", "import", "openapi", "mcp", "strap", "fixtures"),
     *("fitbit-sim", "google-sim", "oura-sim", "polar-sim", "withings-sim", "check", "retention", "backup", "copy"),
-    *("db init", "keys create", "keys revoke", "imports undo", "users allow", "users import"),
+    *("db init", "keys create", "keys revoke", "imports undo", "users allow", "users import", "webhooks retry"),
 }
 
 
