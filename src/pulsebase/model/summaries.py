@@ -66,6 +66,8 @@ def summary_problem(day: DailySummary) -> FieldError | None:
         return FieldError("resting_heart_rate", f"must be above 0 and at most {_MOST_BPM}")
     if len(day.resting_heart_rate_method or "") > _MOST_CHARACTERS:
         return FieldError("resting_heart_rate_method", f"has more than {_MOST_CHARACTERS} characters")
+    if not _is_stored(day.resting_heart_rate_method or ""):
+        return FieldError("resting_heart_rate_method", "has a character that no store keeps")
     zones = (*day.zones, *day.custom_zones)
     if len(zones) > _MOST_ZONES or not all(map(_is_zone, zones)):
         return FieldError("zones", "are not what a day can have")
@@ -75,7 +77,18 @@ def summary_problem(day: DailySummary) -> FieldError | None:
 def _is_zone(zone: HeartRateZone) -> bool:
     bounds = _within(zone.min_bpm, _MOST_BPM) and _within(zone.max_bpm, _MOST_BPM)
     spent = _within(zone.minutes, _MOST_MINUTES) and _within(zone.calories, _MOST_CALORIES)
-    return bounds and spent and len(zone.name) <= _MOST_CHARACTERS
+    return bounds and spent and len(zone.name) <= _MOST_CHARACTERS and _is_stored(zone.name)
+
+
+def _is_stored(text: str) -> bool:
+    """Return whether a text can be stored: without half of a pair of surrogates, which is no character, and without
+    U+0000, which PostgreSQL cannot hold.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def _within(value: float | None, most: int) -> bool:

@@ -285,7 +285,8 @@ def test_codes_and_units_of_others_become_metrics(
         ({"valueQuantity": [63]}, "valueQuantity", "is no Quantity"),
         ({"subject": {}}, "subject", "--user"),
         ({"subject": {"reference": "#p1"}}, "subject", "contained"),
-        ({"subject": {"reference": "Patient/a b"}}, "user_id", "1–128 characters"),
+        ({"subject": {"reference": "Patient/a b"}}, "subject", "1–128 characters"),
+        ({"subject": {"reference": "Patient/\ud800"}}, "subject", "1–128 characters"),
         ({"device": {"display": "x" * 2_000}}, "device", "1,000"),
         ({"valueQuantity": {"value": 1e308, "code": "Hz"}}, "heart_rate", "out of range"),
         ({"status": [], "valueQuantity": {"value": 500, "code": "/min"}}, "heart_rate", "out of range"),
@@ -425,6 +426,15 @@ def test_resting_heart_rates_are_days(desk: Desk) -> None:
     ]
 
 
+@pytest.mark.parametrize("method", ["\ud800", "a\0b"])
+def test_days_whose_method_no_store_can_keep_are_refused(desk: Desk, method: str) -> None:
+    code = {"coding": [{"system": LOINC, "code": "40443-4"}]}
+    day = observation(code=code, effectiveDateTime="2024-01-15")
+    result = brought(desk, day | {"method": {"text": method}}, day)
+    assert (result.rejected, result.written) == (1, 1)
+    assert desk.reasons[0][:2] == (1, "resting_heart_rate_method")
+
+
 def test_a_bundle_is_read_in_whatever_order_its_fields_are_and_whatever_lies_around(desk: Desk) -> None:
     entries = [{"fullUrl": "urn:uuid:1", "resource": observation()}, {"request": {}}, 5]
     for bundle in (
@@ -531,6 +541,7 @@ def test_points_and_series_of_others_are_read(desk: Desk) -> None:
         ({"heart_rate": 63}, {}, "body.heart_rate"),
         ([5], {}, "body"),
         (beats(63, date_time="2024-01-15T10:00:00Z"), {"user_id": None}, "header.user_id"),
+        (beats(63, date_time="2024-01-15T10:00:00Z"), {"user_id": "\ud800"}, "header.user_id"),
         (beats(63, date_time="2024-01-15T10:00:00Z"), {"confidence": 7}, "confidence"),
     ],
 )

@@ -426,6 +426,8 @@ def test_lifesnaps_names_its_people(desk: Desk, monkeypatch: pytest.MonkeyPatch)
         lifesnaps_line("p1", 5, 64, "steps"),
         lifesnaps_line("p1", 9, 64, confidence="sure"),
         lifesnaps_line("p1", 9, 64).replace(b'{"$oid": "p1"}', b"null"),
+        lifesnaps_line("\ud800", 9, 64),
+        lifesnaps_line("p1", 9, 64, "\ud800"),
     ]
     nobody = FileOwner(None, None, BERLIN.zone_of)
     result = bring(desk, b"".join(lines), "fitbit.jsonl", nobody)
@@ -435,8 +437,8 @@ def test_lifesnaps_names_its_people(desk: Desk, monkeypatch: pytest.MonkeyPatch)
         ("p1", "lifesnaps", start + 5, 64.0, 1),
         ("p2", "lifesnaps", start, 70.0, 3),
     ]
-    assert (result.kind, result.passed_over) == ("LifeSnaps", {"steps": 1})
-    assert sorted((place, name) for place, name, _ in desk.reasons) == [(5, "confidence"), (6, "id")]
+    assert (result.kind, result.passed_over) == ("LifeSnaps", {"steps": 1, "?": 1})
+    assert sorted((place, name) for place, name, _ in desk.reasons) == [(5, "confidence"), (6, "id"), (7, "id")]
 
 
 def test_lines_cut_short_give_their_good_part(desk: Desk) -> None:

@@ -14,7 +14,8 @@ from pulsebase.etl.extract.parts import Damage, FileOwner, Part, PassedOver, Str
 from pulsebase.etl.extract.vendor_csv import utc_us_of
 from pulsebase.etl.transform.fitbit import DaysPage, FitbitSummaryTransformer
 from pulsebase.etl.transform.gathered import GatheredReadings, wall_us_of
-from pulsebase.model.errors import FieldError
+from pulsebase.model.errors import FieldError, shown_name
+from pulsebase.model.identifiers import text_problem
 from pulsebase.model.metrics import (
     HEART_RATE,
     HRV_RMSSD,
@@ -206,13 +207,17 @@ def lifesnaps(stream: Stream, owner: FileOwner) -> Iterator[Part]:
             yield from nobody.so_far()
         kind, data = line.get("type"), line.get("data")
         if kind != "heart_rate" or not isinstance(data, dict):
-            known = str(kind)[:64]
+            known = shown_name(str(kind))
             others[known if known in others or len(others) < _MOST_KINDS else "others"] += 1
             continue
         person = line.get("id")
         user_id = person.get("$oid") if isinstance(person, dict) else person
         if not isinstance(user_id, str):
             nobody.refuse(HEART_RATE.name, number, "id", "does not say whose it is")
+            continue
+        problem = text_problem(user_id)
+        if problem is not None:
+            nobody.refuse(HEART_RATE.name, number, "id", problem)
             continue
         value = data.get("value")
         stated = value if isinstance(value, dict) else {}

@@ -187,9 +187,6 @@ class FhirReader:
             self._readings.pass_over("Observations without a value")
             return
         user_id = self._person(resource)
-        problem = identifier_problem(user_id)
-        if problem is not None:
-            raise ElementError("subject", problem)
         bpm = quantity_of(resource["valueQuantity"], HEART_RATE, "valueQuantity")
         method = resource.get("method")
         named = method.get("text") if isinstance(method, dict) else None
@@ -203,11 +200,15 @@ class FhirReader:
 
     def _person(self, resource: Mapping[str, Any]) -> str:
         try:
-            return self._whose.of(_subject(resource.get("subject")))
+            user_id = self._whose.of(_subject(resource.get("subject")))
         except ElementError:
             raise
         except ValueError as error:
             raise ElementError("subject", str(error)) from None
+        problem = identifier_problem(user_id)
+        if problem is not None:
+            raise ElementError("subject", problem)
+        return user_id
 
     def _device(self, resource: Mapping[str, Any]) -> str:
         if self._device_id is not None:

@@ -77,6 +77,9 @@ class OpenMHealthReader:
             user_id = self._whose.of(stated if isinstance(stated, str) and stated else None)
         except ValueError as error:
             raise ElementError("header.user_id", str(error)) from None
+        problem = identifier_problem(user_id)
+        if problem is not None:
+            raise ElementError("header.user_id", problem)
         value = _value(body, metric)
         at_us = _time_us(body, header)
         confidences = np.array([_confidence(header.get("confidence"))], np.int8)
