@@ -868,3 +868,10 @@ def test_a_list_of_readings_in_json_is_read_up_to_its_damage(desk: Desk) -> None
     assert desk.reasons == [(2, "heart_rate", "out of range 30–220")]
     cut = desk.bring_one(whole[:-20].encode())
     assert (cut.read, cut.problem) == (2, "the file is cut short or damaged behind record 2")
+
+
+def test_what_follows_a_list_of_readings_is_not_lost_in_silence(desk: Desk) -> None:
+    one = '[{"user_id":"ann","device_id":"a","timestamp":"2024-01-15T10:00:00Z","heart_rate":60}]\n'
+    assert desk.bring_one(one.encode()).problem is None
+    result = desk.bring_one((one + one.replace("10:00", "11:00")).encode())
+    assert (result.read, result.problem) == (1, "something else follows behind record 1, which is not read")

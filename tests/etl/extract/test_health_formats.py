@@ -458,6 +458,38 @@ def test_what_follows_a_large_bundle_is_not_lost_in_silence(desk: Desk) -> None:
     assert (brought(desk, small, small).problem, len(desk.readings)) == (None, 2)
 
 
+def large_bundle(*entries: Any, **behind: Any) -> bytes:
+    """Too large to be read as a whole at first."""
+    filler = {"resource": {"resourceType": "Basic", "text": "x" * 70_000}}
+    return json.dumps({"resourceType": "Bundle", "entry": [*entries, filler]} | behind).encode()
+
+
+@pytest.mark.parametrize("first", [json.dumps([observation()]).encode(), large_bundle({"resource": observation()})])
+@pytest.mark.parametrize("more", [b"[]", b"{}", b" \n,{", b"x", json.dumps([observation()]).encode()])
+def test_what_follows_a_list_is_not_lost_in_silence(desk: Desk, first: bytes, more: bytes) -> None:
+    assert brought(desk, first + b" \r\n\t").problem is None
+    result = brought(desk, first, more)
+    assert result.problem is not None
+    assert result.problem.startswith("something else follows behind record")
+    assert len(desk.readings) == 1
+
+
+def test_a_list_behind_an_observation_is_not_lost_in_silence(desk: Desk) -> None:
+    assert brought(desk, observation(), [observation()]).problem == "a list follows behind record 1, which is not read"
+    assert len(desk.readings) == 1
+
+
+def test_a_second_list_of_entries_in_a_bundle_is_not_lost_in_silence(desk: Desk) -> None:
+    bundle = large_bundle({"resource": observation()}, signature={"data": "x" * 300_000, "entry": []})
+    assert brought(desk, bundle).problem is None
+    second = b',"entry":[' + json.dumps({"resource": observation()}).encode() + b"]}"
+    assert (
+        brought(desk, bundle[:-1] + second).problem == "a second list entry follows behind record 2, which is not read"
+    )
+    for cut in (1, 2, 20, 300_020):
+        assert brought(desk, bundle[:-cut]).problem == "the file is cut short or damaged behind record 2"
+
+
 @pytest.mark.parametrize("cut", [b'{"resource":{"resourceType":"Obs', b"{{{{", b'"x', b"\xff\xfe", b"[" * 100_000])
 def test_what_comes_before_a_damage_is_kept(desk: Desk, cut: bytes) -> None:
     begin = json.dumps({"resource": observation()}).encode()
@@ -497,9 +529,13 @@ def beats(value: float, **frame: Any) -> dict[str, Any]:
     return {"heart_rate": {"value": value, "unit": "beats/min"}, "effective_time_frame": frame}
 
 
+def lasting(days: float) -> dict[str, Any]:
+    return {"end_date_time": "2024-01-15T10:04:00Z", "duration": {"value": days, "unit": "d"}}
+
+
 def test_points_and_series_of_others_are_read(desk: Desk) -> None:
     minute = {"start_date_time": "2024-01-15T10:01:00Z", "end_date_time": "2024-01-15T10:02:00Z"}
-    lasting = {"end_date_time": "2024-01-15T10:04:00Z", "duration": {"value": 60, "unit": "sec"}}
+    before = {"end_date_time": "2024-01-15T10:04:00Z", "duration": {"value": 60, "unit": "sec"}}
     provenance = {"source_name": "RunKeeper HealthGraph API"}
     fever = {
         "body_temperature": {"value": 98.6, "unit": "F"},
@@ -510,7 +546,7 @@ def test_points_and_series_of_others_are_read(desk: Desk) -> None:
         point(
             "omh:heart-rate:1.0", beats(63, date_time="2024-01-15T11:00:00+01:00"), acquisition_provenance=provenance
         ),
-        point("omh:heart-rate:2.0", [beats(64, time_interval=minute), beats(65, time_interval=lasting)]),
+        point("omh:heart-rate:2.0", [beats(64, time_interval=minute), beats(65, time_interval=before)]),
         point("omh:body-temperature:4.0", fever, external_datasheets=[{"datasheet_reference": "https://x.org/thermo"}]),
         point("omh:step-count:3.0", {"step_count": {}}),
         point("omh:heart-rate:2.0", beats(60, time_interval=minute) | {"descriptive_statistic": "average"}),
@@ -535,6 +571,8 @@ def test_points_and_series_of_others_are_read(desk: Desk) -> None:
     [
         (beats(63, date_time="noon"), {}, "body.effective_time_frame.date_time"),
         (beats(63, time_interval={}), {}, "body.effective_time_frame"),
+        (beats(63, time_interval=lasting(-1e308)), {}, "body.effective_time_frame"),
+        (beats(63, time_interval=lasting(1e308)), {}, "body.effective_time_frame"),
         (beats(63, time_interval={"start_date_time": "2024-01-15", "end_date_time": "2024-01-16"}), {}, None),
         ({"heart_rate": {"value": 63, "unit": "mm"}}, {}, "body.heart_rate"),
         ({"heart_rate": {"value": None, "unit": "beats/min"}}, {}, "body.heart_rate"),

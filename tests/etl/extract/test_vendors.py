@@ -457,6 +457,15 @@ def test_it_does_not_matter_where_a_list_is_cut_into_pieces(
     assert len(desk.rows) == 2
 
 
+def test_a_second_answer_of_a_service_is_not_lost_in_silence(desk: Desk) -> None:
+    reading = {"bpm": 62, "source": "awake", "timestamp": "2024-01-15T10:00:00+00:00"}
+    page = json.dumps({"data": [reading], "next_token": None}).encode()
+    assert bring(desk, page, "oura.json").problem is None
+    result = bring(desk, page + b"\n" + page, "oura.json")
+    assert result.problem == "something else follows behind record 1, which is not read"
+    assert len(desk.rows) == 1
+
+
 def test_what_has_no_end_takes_no_memory(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_objects, "_OBJECT_CHARACTERS", 10_000)
     data = SAMSUNG_MINUTES[:-1] + b', {"heart_rate": "' + b"1" * 2_000_000

@@ -35,7 +35,7 @@ def fhir(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     place = 0
     damage = Damage()
     lists = () if peeked.begins_whole else ("entry",)
-    for number, found in damage.before(objects_in(peeked, lists, alone=True)):
+    for number, found in damage.before(objects_in(peeked, lists)):
         for resource in _resources(found, readings.pass_over):
             place += 1
             reader.read(resource, place)

@@ -17,6 +17,8 @@ _OBJECT_CHARACTERS = 8 << 20
 #: Where a list must begin in an object of other fields.
 _HEAD_CHARACTERS = 1 << 16
 _BETWEEN = re.compile(r"[\s,]*")
+#: What tells how deep in an object a place is; the last text may be cut.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\]]', re.DOTALL)
 _DECODER = json.JSONDecoder()
 
 
@@ -56,19 +58,17 @@ class _Text:
         self.text = self.text[count:]
 
 
-def objects_in(
-    stream: Stream, lists: Sequence[str] = (), *, alone: bool = False
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the objects of a list, or of a list of one of these names in an object; or else the objects that follow
-    each other, a line each for example. Each has its number, counted from 1.
-
-    With `alone`, nothing may follow the object that holds the list.
+def objects_in(stream: Stream, lists: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a list, or of the first list of one of these names that is a field of the outer object; or
+    else the objects that follow each other, a line each for example. Each has its number, counted from 1.
 
     Raises:
-        MalformedError: the file is damaged or cut short; what was yielded before is valid.
+        MalformedError: the file is damaged or cut short, or something follows that would not be read: behind a list or
+            the object that it is in, a second list of these names, or a list behind an object. What was yielded before
+            is valid.
     """
     source = _Text(stream)
-    in_list = _begin(source, lists)
+    in_list, named = _begin(source, lists)
     number = 0
     at = 0
     while True:
@@ -78,11 +78,11 @@ def objects_in(
                 raise _cut_short(source, number)
             return
         if in_list and source.text[at] == "]":
-            if alone:
-                _require_end(source, at + 1, number)
-            source.finish()
+            _require_end(source, at + 1, number, lists if named else ())
             return
         found, at = _object(source, at, number)
+        if isinstance(found, list) and not in_list:
+            raise MalformedError(f"a list follows behind record {number}, which is not read")
         number += 1
         if isinstance(found, dict):
             yield number, found
@@ -91,16 +91,34 @@ def objects_in(
             at = 0
 
 
-def _begin(source: _Text, lists: Sequence[str]) -> bool:
-    """Skip to the first object. Return whether it is in a list."""
+def _begin(source: _Text, lists: Sequence[str]) -> tuple[bool, bool]:
+    """Skip to the first object. Return whether it is in a list, and whether that is one of these names."""
     while len(source.text) < _HEAD_CHARACTERS and not source.ended:
         source.more()
     source.drop(len(source.text) - len(source.text.lstrip()))
-    named = f'"(?:{"|".join(lists)})"\\s*:\\s*\\[' if lists else "(?!)"
-    found = re.match(r"\[", source.text) or re.compile(named).search(source.text, 0, _HEAD_CHARACTERS)
-    if found is not None:
-        source.drop(found.end())
-    return found is not None
+    if source.text[:1] == "[":
+        source.drop(1)
+        return True, False
+    begin = _begin_of_list(source.text, lists) if lists else None
+    if begin is not None:
+        source.drop(begin)
+    return begin is not None, begin is not None
+
+
+def _begin_of_list(text: str, lists: Sequence[str]) -> int | None:
+    """Return where the first object of such a list is. Lists of that name further inside are others'."""
+    named = re.compile(f'"(?:{"|".join(lists)})"\\s*:\\s*\\[')
+    depth = 0
+    for token in _TOKEN.finditer(text, 0, _HEAD_CHARACTERS):
+        if token[0] in ("{", "["):
+            depth += 1
+        elif token[0] in ("}", "]"):
+            depth -= 1
+            if not depth:
+                return None
+        elif depth == 1 and (found := named.match(text, token.start(), _HEAD_CHARACTERS)):
+            return found.end()
+    return None
 
 
 def _skip(source: _Text, at: int) -> int:
@@ -137,27 +155,31 @@ def _object(source: _Text, at: int, number: int) -> tuple[Any, int]:
             source.more()
 
 
-def _require_end(source: _Text, at: int, number: int) -> None:
-    """Raise if something follows the object whose list ended before `at`. What is far behind the list is not read."""
-    source.drop(at)
-    while len(source.text) < _HEAD_CHARACTERS and not source.ended:
-        source.more()
-    text = source.text
-    at = _after(text, 0)
-    while at < len(text) and text[at] == '"':
-        try:
-            _, at = _DECODER.raw_decode(text, at)
-            _, at = _DECODER.raw_decode(text, _after(text, _after(text, at) + 1))
-        except (ValueError, RecursionError):
-            return
-        at = _after(text, at)
-    if text[at : at + 1] == "}" and _after(text, at + 1) < len(text):
+def _require_end(source: _Text, at: int, number: int, lists: Sequence[str]) -> None:
+    """Read what follows the list that ended before `at`: further fields of the object that it is in, if it was found by
+    one of these names, and nothing else.
+    """
+    if lists:
+        at = _end_of_object(source, at, number, lists)
+    if _skip(source, at) < len(source.text):
         raise MalformedError(f"something else follows behind record {number}, which is not read")
+    source.finish()
 
 
-def _after(text: str, at: int) -> int:
-    gap = _BETWEEN.match(text, at)
-    return at if gap is None else gap.end()
+def _end_of_object(source: _Text, at: int, number: int, lists: Sequence[str]) -> int:
+    at = _skip(source, at)
+    while source.text[at : at + 1] == '"':
+        name, at = _object(source, at, number)
+        if name in lists:
+            raise MalformedError(f"a second list {name} follows behind record {number}, which is not read")
+        at = _skip(source, at)
+        if source.text[at : at + 1] != ":":
+            raise _cut_short(source, number)
+        _, at = _object(source, _skip(source, at + 1), number)
+        at = _skip(source, at)
+    if source.text[at : at + 1] != "}":
+        raise _cut_short(source, number)
+    return at + 1
 
 
 def _cut_short(source: _Text, number: int) -> MalformedError:

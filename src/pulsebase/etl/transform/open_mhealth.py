@@ -142,12 +142,11 @@ def _time_us(body: Mapping[str, Any], header: Mapping[str, Any]) -> int:
     elif start is not None or end is not None:
         length_us = _length_us(interval.get("duration"))
         start_us = _instant_us(end if start is None else start, _FRAME)
-        start_us -= int(length_us) if start is None and length_us <= LONGEST_READING_US else 0
     else:
         raise ElementError(_FRAME, "has neither start_date_time nor end_date_time")
     if not 0 <= length_us <= LONGEST_READING_US:
         raise ElementError(_FRAME, LONG_PERIOD if length_us > 0 else "ends before it starts")
-    return start_us
+    return start_us - int(length_us) if start is None else start_us
 
 
 def _length_us(duration: Any) -> float:
