@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import re
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -149,10 +150,20 @@ def test_settling_merges_what_is_there_though_it_is_young_and_another_process_ha
     thread = merging(parts, ClickHouseOptions(grace_s=3600, merge_interval_s=0.05))
     fill(parts, 20)
     assert thread.statistics()["unmerged_rows"] == 20
-    assert parts.database.change(lambda connection: commits.hold_lease(connection, "merge", parts.merger._holder, 60))
+    assert parts.merger._hold_lease()
     thread.settle()
     assert merged(parts)
     assert thread.statistics()["unmerged_rows"] == 0
+    thread.close()
+
+
+def test_a_program_that_knows_no_days_keeps_nobody_from_merging(parts: Parts) -> None:
+    holder = uuid.uuid4()
+    assert parts.database.change(lambda connection: commits.hold_lease(connection, "merge", holder, 3600))
+    thread = merging(parts, AT_ONCE)
+    fill(parts, 20)
+    wait_until(lambda: merged(parts), "it is merged beside that one")
+    assert parts.database.change(lambda connection: commits.hold_lease(connection, "merge", holder, 3600))
     thread.close()
 
 

@@ -22,7 +22,8 @@ from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.removal import removed_people, without
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
-_LEASE = "merge"
+#: Programs that work out no days hold a lease "merge", and cannot end what they merge: it must not keep others from it.
+_LEASE = "merge with days"
 #: However busy shards are, a merge may take so many readings.
 _LEAST_READINGS = 1_000
 #: The first merge takes this part of the most readings: nobody knows yet how fast the shards are.
