@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,12 +10,15 @@ import psycopg
 import pytest
 
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
+from pulsebase.stores.clickhouse import migrate
 from pulsebase.stores.clickhouse.check import Checker
+from pulsebase.stores.clickhouse.engine import Server
 from pulsebase.stores.clickhouse.migrate import set_up_both
 from pulsebase.stores.postgres.database import connect
 from tests.stores.clickhouse import IMPORTED, OPTIONS, PUSHED, SYNCED, Parts, new_store, opened
 from tests.stores.harness import Reading, at
 from tests.support.postgres import PASSWORDS
+from tests.support.process import wait_until
 
 TEN = at("2024-01-15T10:00:00")
 
@@ -97,6 +101,44 @@ def test_a_cluster_that_was_set_up_before_there_were_days_gets_them_of_all_hours
     parts.write(*(Reading(TEN + n * HOUR_US, 7000 + n, "ab"[n % 2], None, user) for user in people for n in range(20)))
     parts.merge()
     assert Checker(parts.database, parts.cluster, OPTIONS).check().problems == ()
+
+
+def test_who_sets_the_store_up_waits_for_whoever_does(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    for server in parts.cluster.shards().values():
+        server.command("RENAME TABLE days TO days_unfilled", 30)
+    begun: list[str] = []
+    make_days, failed = migrate.make_days, list[BaseException]()
+
+    def slowly(server: Server, *rest: Any) -> None:
+        begun.append(server.name)
+        if len(begun) == 1:
+            second.start()
+            wait_until(lambda: waits() or len(begun) > 1, "the second waits for the first, or does not")
+            assert len(begun) == 1
+        make_days(server, *rest)
+
+    def waits() -> bool:
+        asked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return parts.database.read(lambda connection: connection.execute(asked).fetchone()) == (1,)
+
+    def set_up() -> None:
+        with connect(parts.urls.postgres) as connection:
+            set_up_both(connection, parts.urls.cluster, PASSWORDS)
+
+    def set_up_too() -> None:
+        try:
+            set_up()
+        except BaseException as error:
+            failed.append(error)
+
+    second = threading.Thread(target=set_up_too)
+    monkeypatch.setattr(migrate, "make_days", slowly)
+    try:
+        set_up()
+    finally:
+        second.join(60)
+    assert failed == []
+    assert len(begun) == 4
 
 
 def test_who_works_out_no_days_cannot_say_that_it_has_merged(parts: Parts) -> None:

@@ -19,6 +19,7 @@ from pulsebase.stores.clickhouse.later_rollups import make_days
 from pulsebase.stores.clickhouse.numbers import metric_of
 from pulsebase.stores.clickhouse.own_sql import NamesAt
 from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.locks import setting_up
 from pulsebase.stores.postgres.migrations import (
     PostgresMigration,
     migrating,
@@ -59,11 +60,11 @@ def set_up_both(
     with contextlib.closing(ClickHouse(replace(address, database="default"))) as cluster:
         for server in cluster.shards().values():
             server.command(f"CREATE DATABASE IF NOT EXISTS {address.database}", _LIMIT_S)
-    with contextlib.closing(ClickHouse(address)) as cluster:
+    with contextlib.closing(ClickHouse(address)) as cluster, setting_up(connection):
         done = set_up(connection, cluster)
         if names is not None:
             _make_views(connection, cluster, names)
-    return done, apply_roles(connection, passwords, StoreRights())
+        return done, apply_roles(connection, passwords, StoreRights())
 
 
 def _make_views(connection: Connection, cluster: ClickHouse, names: NamesAt) -> None:
@@ -79,7 +80,7 @@ def _make_views(connection: Connection, cluster: ClickHouse, names: NamesAt) -> 
 def set_up(connection: Connection, cluster: ClickHouse) -> list[int]:
     """Bring both halves to the newest schema; return the numbers of the migrations that PostgreSQL needed.
 
-    Doing it again changes nothing.
+    Doing it again changes nothing. Whoever else sets the store up at the same time has to wait, see `setting_up`.
 
     Raises:
         StopError: PostgreSQL holds another store, or the cluster is not one that keeps what it acknowledges, has
