@@ -209,6 +209,30 @@ def test_halves_that_were_not_set_up_for_each_other_are_refused(parts: Parts) ->
         require_current(own, parts.cluster)
 
 
+def test_a_cluster_of_another_database_is_as_it_was_after_it_was_refused(parts: Parts) -> None:
+    first, second = parts.cluster.shards().values()
+    empty = plain_postgres().bare_database()
+    for server in (first, second):
+        server.command("RENAME TABLE days TO days_unfilled", 30)
+        server.command("DROP TABLE kept SYNC", 30)
+
+    def tables() -> list[str]:
+        asked = "SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+        return [name for server in (first, second) for name in server.ask(asked, 30)["name"].to_pylist()]
+
+    before = tables()
+    for other in (new_store().postgres, empty):
+        with connect(other) as connection, pytest.raises(StopError, match="belongs to another database"):
+            set_up(connection, parts.cluster)
+    first.command("TRUNCATE TABLE belongs", 30)
+    with connect(empty) as connection:
+        with pytest.raises(StopError, match="belongs to another database"):
+            set_up(connection, parts.cluster)
+        assert connection.execute("SELECT to_regnamespace('pulsebase')").fetchone() == (None,)
+    assert tables() == before
+    assert first.ask("SELECT count() AS n FROM belongs", 30)["n"][0].as_py() == 0
+
+
 def test_a_database_that_holds_readings_itself_gets_no_cluster(parts: Parts) -> None:
     with connect(plain_postgres().new_database()) as connection, pytest.raises(StopError, match="database of its own"):
         set_up(connection, parts.cluster)

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
 
@@ -95,6 +96,7 @@ def set_up(connection: Connection, cluster: ClickHouse) -> list[int]:
                 "the database holds readings itself; a cluster needs a database of its own, into which "
                 "`pulsebase copy` brings them"
             )
+        _require_nobody_elses(connection, servers)
         todo = [each for each in migrations() if each.number not in done]
         for migration in todo:
             migration.apply(connection)
@@ -126,6 +128,14 @@ def require_current(connection: Connection, cluster: ClickHouse) -> None:
     cluster.open(require)
 
 
+def _require_nobody_elses(connection: Connection, servers: Mapping[int, Server]) -> None:
+    """Refuse servers that were set up for another store, or another place in this one, before anything is changed."""
+    store = _store_id(connection) if relation_exists(connection, "pulsebase.commit_marks") else None
+    for number, server in servers.items():
+        if server.ask("EXISTS TABLE belongs", _LIMIT_S)["result"][0].as_py() and _belongs(server):
+            _require_place(server, store, number, len(servers))
+
+
 def _store_id(connection: Connection) -> uuid.UUID:
     row = connection.execute("SELECT store FROM pulsebase.commit_marks").fetchone()
     assert row is not None
@@ -137,7 +147,7 @@ def _belongs(server: Server) -> list[tuple[str, int, int]]:
     return [(row["store"], row["shard"], row["shards"]) for row in found]
 
 
-def _require_place(server: Server, store: uuid.UUID, shard: int, shards: int) -> None:
+def _require_place(server: Server, store: uuid.UUID | None, shard: int, shards: int) -> None:
     """Refuse readings of another store, and those of people who would be looked for elsewhere."""
     found = _belongs(server)
     if {each for each, *_ in found} != {str(store)}:
