@@ -18,8 +18,9 @@ from pulsebase.etl.importer import ImportWatcher
 from pulsebase.etl.results import FileResult
 from pulsebase.events import courier, event_file
 from pulsebase.events.kinds import Event, Stretch, stored
+from pulsebase.events.webhooks import Told
 from pulsebase.ingest.validate import wall_clock_us
-from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
+from pulsebase.model.timerange import DAY_US, HOUR_US, SECOND_US, TimeRange
 from pulsebase.settings import Settings
 from pulsebase.wiring import build
 from tests.api.conftest import Api, reading
@@ -124,8 +125,9 @@ def test_a_secret_is_made_unless_one_is_given(place: Api, receiver: Receiver) ->
 
 
 def test_what_is_not_taken_comes_again_in_order_and_under_the_same_id(
-    place: Api, receiver: Receiver, quick: None
+    place: Api, receiver: Receiver, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(courier, "WAITS_S", (0.01,) * 10_000)  # nothing is given up, however slow this test is
     webhook = made(place, receiver)
     receiver.status = 503
     place.store(reading())
@@ -207,6 +209,19 @@ def test_a_receiver_that_is_silent_is_left_and_holds_up_nobody(
         wait_for_states(api, quick, "delivered")
         wait_until(lambda: deliveries(api, silent)[0]["attempts"] >= 1, "an attempt", 60)
         assert deliveries(api, silent)[0]["problem"] == "there was no answer in time"
+
+
+def test_however_much_waits_for_one_receiver_another_is_told(place: Api, receiver: Receiver) -> None:
+    with receiving() as other:
+        down, up = made(place, receiver), made(place, other)
+        receiver.status = 503
+        webhooks = place.parts.services.webhooks
+        number, *_ = (each.number for each in webhooks.all() if each.webhook_id == down["webhook_id"])
+        waiting = [Told(stored(f"p{n}", stretch()), [number]) for n in range(1_500)]
+        webhooks._file.note(waiting, wall_clock_us() - SECOND_US)
+        receiver.wait_for(1)
+        webhooks.announce(stored("ann", stretch()))
+        wait_for_states(place, up, "delivered")
 
 
 def test_no_redirection_is_followed(place: Api, receiver: Receiver, quick: None) -> None:

@@ -55,7 +55,6 @@ _LEASE_LOOK_S = 1.0
 _TROUBLE_S = 5.0
 _NOTES_AT_ONCE = 5_000
 _SENT_AT_ONCE, _SENT_TO_ONE = 32, 8
-_LOOKED_AT = 1_000
 #: Days are closed so long after their midnight; those that get their first readings later, so long after these; and
 #: none that ended longer ago.
 _CLOSED_AFTER_US, _CLOSED_LATE_US, _OLDEST_DAY_US = HOUR_US, 10 * MINUTE_US, 2 * DAY_US
@@ -205,7 +204,7 @@ class Courier:
             more = self._evaluator.round() or more
         more = self._close_days(webhooks) or more
         self._settle()
-        self._send(webhooks)
+        more = self._send(webhooks) or more
         if monotonic() - self._pruned_at > _PRUNED_EVERY_S:
             self._pruned_at = monotonic()
             self._file.prune(self._around.now_us() - KEPT_US)
@@ -322,26 +321,31 @@ class Courier:
         due_us = now_us + int(wait_s * SECOND_US)
         self._file.failed(delivery.number, attempts, outcome.status, outcome.problem, due_us)
 
-    def _send(self, webhooks: Sequence[Webhook]) -> None:
-        now_us, by_number = self._around.now_us(), {webhook.number: webhook for webhook in webhooks}
+    def _send(self, webhooks: Sequence[Webhook]) -> bool:
+        """Begin to send what is due. Return whether there may be more to give up at once."""
+        room = {webhook.number: self._room_for(webhook) for webhook in webhooks if webhook.ended is None}
+        ready = {webhook.number: webhook for webhook in webhooks if room.get(webhook.number, 0) > 0}
+        if not ready or len(self._sending) >= _SENT_AT_ONCE:
+            return False
+        now_us, gave_up = self._around.now_us(), False
         far_us = now_us + int(WAITS_S[-1] * (1 + _JITTER)) * SECOND_US + DAY_US
-        under_way: dict[int, int] = {}
-        for delivery, _ in self._sending.values():
-            under_way[delivery.webhook] = under_way.get(delivery.webhook, 0) + 1
-        for delivery in self._file.due(now_us, far_us, _LOOKED_AT):
+        for delivery in self._file.due(ready, self._sending, now_us, far_us, _SENT_TO_ONE):
             if len(self._sending) >= _SENT_AT_ONCE:
-                return
-            webhook = by_number.get(delivery.webhook)
-            if webhook is None or delivery.number in self._sending:
-                continue
-            count = under_way.get(webhook.number, 0)
-            trouble = self._trouble.get(webhook.number)
-            if count >= (_SENT_TO_ONE if trouble is None else 1):
-                continue
-            if trouble is not None and monotonic() < trouble.until_s:
-                continue
-            if self._begin(webhook, delivery, now_us):
-                under_way[webhook.number] = count + 1
+                break
+            if room[delivery.webhook] > 0:
+                if self._begin(ready[delivery.webhook], delivery, now_us):
+                    room[delivery.webhook] -= 1
+                else:
+                    gave_up = True
+        return gave_up
+
+    def _room_for(self, webhook: Webhook) -> int:
+        """Return how many more deliveries may be sent to a webhook now."""
+        trouble = self._trouble.get(webhook.number)
+        if trouble is not None and monotonic() < trouble.until_s:
+            return 0
+        under_way = sum(delivery.webhook == webhook.number for delivery, _ in self._sending.values())
+        return (_SENT_TO_ONE if trouble is None else 1) - under_way
 
     def _begin(self, webhook: Webhook, delivery: Delivery, now_us: int) -> bool:
         """Begin to send a delivery; False if it may not be sent, and was given up."""

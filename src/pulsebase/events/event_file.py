@@ -182,17 +182,21 @@ class EventFile:
         with self.changing() as connection:
             connection.executemany("DELETE FROM moved WHERE number = ?", [(number,) for number in notes])
 
-    def due(self, now_us: int, far_us: int, limit: int) -> Sequence[Delivery]:
-        """Return the first delivery that waits of each webhook and person, as far as it is due. What is due later than
-        `far_us`, which no wait reaches, is due too: a clock was wrong when it was noted.
+    def due(
+        self, webhooks: Collection[int], sending: Collection[int], now_us: int, far_us: int, most: int
+    ) -> Sequence[Delivery]:
+        """Return the first delivery that waits of each of these webhooks and each person, as far as it is due and not
+        being sent: at most so many of each webhook, the longest due first. What is due later than `far_us`, which no
+        wait reaches, is due too: a clock was wrong when it was noted.
         """
         rows = self._rows(
-            f"SELECT {DELIVERY_COLUMNS} FROM deliveries JOIN (SELECT min(number) AS first FROM deliveries "
-            "WHERE state = 'waiting' GROUP BY webhook, coalesce(user_id, '')) ON number = first "
-            "WHERE due_us <= ? OR due_us > ? ORDER BY due_us, number LIMIT ?",
-            now_us,
-            far_us,
-            limit,
+            f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE number IN (SELECT number FROM (SELECT number, "
+            "row_number() OVER (PARTITION BY webhook ORDER BY due_us, number) AS place FROM deliveries "
+            "JOIN (SELECT min(number) AS first FROM deliveries WHERE state = 'waiting' "
+            "AND webhook IN (SELECT value FROM json_each(?1)) GROUP BY webhook, coalesce(user_id, '')) "
+            "ON number = first WHERE (due_us <= ?2 OR due_us > ?3) "
+            "AND number NOT IN (SELECT value FROM json_each(?4))) WHERE place <= ?5) ORDER BY due_us, number",
+            *(json.dumps(sorted(webhooks)), now_us, far_us, json.dumps(sorted(sending)), most),
         )
         return [delivery_of(row) for row in rows]
 
