@@ -318,6 +318,12 @@ def test_an_export_may_be_of_some_people_and_a_period(stocked: Place) -> None:
     assert done.stdout == f"{len(ISO_ROWS) + len(US_ROWS):,} readings exported to both.ndjson\n"
 
 
+def test_a_bundle_of_nothing_has_no_empty_list(stocked: Place) -> None:
+    done = stocked.run("export", "--format", "fhir", "--start", "2030-01-01", "--out", "nothing.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((stocked.folder / "nothing.json").read_text()) == {"resourceType": "Bundle", "type": "collection"}
+
+
 def test_an_export_that_cannot_be_leaves_nothing(stocked: Place) -> None:
     before = sorted(path.name for path in stocked.folder.iterdir())
     assert "exists already" in stocked.refusal("export", "--format", "csv", "--out", ISO_FILE)

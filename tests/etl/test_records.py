@@ -89,6 +89,13 @@ def test_nothing_is_taken_for_whom_nothing_may_be_taken(store: MemoryStore) -> N
     assert store.summaries("ann", date.min, date.max) == [DAY]
 
 
+def test_days_of_people_out_of_reach_are_not_put_together(store: MemoryStore) -> None:
+    other = DailySummary("bob", DAY.day, 61.0, "vendor")
+    keeper(store, ReadingRules(people=frozenset({"ann"}))).put_together([other, DAY])
+    assert store.summaries("ann", date.min, date.max) == [DAY]
+    assert store.summaries("bob", date.min, date.max) == []
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -142,7 +142,7 @@ class _Sink:
     def summaries(self, days: Sequence[DailySummary]) -> None:
         for day in days:
             check_id(day.user_id)
-            assert summary_problem(day) is None
+            assert summary_problem(day, datetime.now(UTC).date()) is None
 
     def records(self, records: Sequence[Record]) -> KeptRecords:
         for record in records:

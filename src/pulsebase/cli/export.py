@@ -346,9 +346,13 @@ class _HealthFile:
     the pieces.
     """
 
-    def __init__(self, path: Path, pieces: Callable[[Run], Iterable[bytes]], marks: tuple[bytes, bytes, bytes]) -> None:
+    def __init__(
+        self, path: Path, pieces: Callable[[Run], Iterable[bytes]], marks: tuple[bytes, bytes, bytes], empty: bytes
+    ) -> None:
+        """`empty` is the file of nothing at all."""
         self._file: BinaryIO = path.open("wb")
         self._before, self._between, self._behind = marks
+        self._empty = empty
         self._pieces, self._runs = pieces, RunGatherer()
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -356,8 +360,7 @@ class _HealthFile:
 
     def close(self) -> None:
         self._put(self._runs.rest())
-        # Of nothing at all, a list or a Bundle is still one.
-        self._file.write((self._before if self._file.tell() == 0 else b"") + self._behind)
+        self._file.write(self._behind if self._file.tell() else self._empty)
         self._file.close()
 
     def _put(self, runs: Iterator[Run]) -> None:
@@ -373,13 +376,13 @@ def _in_columns_of(schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
 def _fhir_file(path: Path, _: pa.Schema, suffix: str) -> _File:
     if suffix == ".json":
         marks = fhir.BUNDLE_BEGIN, b",", fhir.BUNDLE_END
-        return _HealthFile(path, lambda run: [fhir.entry(fhir.observation_of(run))], marks)
-    return _HealthFile(path, lambda run: fhir.ndjson([fhir.observation_of(run)]), (b"", b"", b""))
+        return _HealthFile(path, lambda run: [fhir.entry(fhir.observation_of(run))], marks, fhir.EMPTY_BUNDLE)
+    return _HealthFile(path, lambda run: fhir.ndjson([fhir.observation_of(run)]), (b"", b"", b""), b"")
 
 
 def _omh_file(path: Path, _: pa.Schema, suffix: str) -> _File:
     marks = (b"[\n", b",", b"]\n") if suffix == ".json" else (b"", b"", b"")
-    return _HealthFile(path, open_mhealth.points_of, marks)
+    return _HealthFile(path, open_mhealth.points_of, marks, marks[0] + marks[2])
 
 
 _FHIR, _OMH = "fhir", "omh"

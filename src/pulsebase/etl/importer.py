@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -354,7 +355,8 @@ class Importer:
 
     def _take_days(self, days: Sequence[DailySummary], result: FileResult) -> list[FieldError]:
         """Collect the plausible days, and return the errors of the others."""
-        problems = [summary_problem(day) for day in days]
+        today = datetime.now(UTC).date()
+        problems = [summary_problem(day, today) for day in days]
         good = [day for day, problem in zip(days, problems, strict=True) if problem is None]
         self._days += good
         result.days += len(good)

@@ -273,8 +273,7 @@ class ImportSink:
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """See `importer.Sink.summaries`."""
-        people = self._rules.people
-        self._keeper.put_together(days if people is None else [day for day in days if day.user_id in people])
+        self._keeper.put_together(days)
 
     def records(self, records: Sequence[Record]) -> KeptRecords:
         """See `importer.Sink.records`."""

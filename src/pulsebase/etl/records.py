@@ -81,9 +81,12 @@ class RecordKeeper:
         return KeptRecords(unchanged, errors)
 
     def put_together(self, days: Sequence[DailySummary]) -> None:
-        """Store days, merging them with what is stored: a source may spread a day over several files."""
+        """Store days, merging them with what is stored: a source may spread a day over several files. Days of people
+        out of the caller's reach are left out.
+        """
+        people = self._rules.people
         with self._changing():
-            self._put_together(days)
+            self._put_together([day for day in days if people is None or day.user_id in people])
 
     def _refusal(self, record: Record) -> FieldError | None:
         people = self._rules.people

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 from pulsebase.model.errors import FieldError
 
@@ -14,6 +14,7 @@ _MOST_MINUTES = 25 * 60
 _MOST_CALORIES = 100_000
 _MOST_ZONES = 100
 _MOST_CHARACTERS = 256
+_FIRST_DAY = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,12 @@ def resting_by_day(stored: Sequence[DailySummary]) -> dict[date, float]:
     return {day.day: day.resting_heart_rate for day in reversed(stored) if day.resting_heart_rate is not None}
 
 
-def summary_problem(day: DailySummary) -> FieldError | None:
-    """Return what is impossible in a summary, None if it is plausible."""
+def summary_problem(day: DailySummary, today: date) -> FieldError | None:
+    """Return what is impossible in a summary, None if it is plausible. `today` is the day in UTC; in some time zones it
+    is tomorrow already.
+    """
+    if day.day < _FIRST_DAY or day.day - timedelta(days=1) > today:
+        return FieldError("day", f"is not between {_FIRST_DAY} and tomorrow")
     if day.resting_heart_rate is not None and not 0 < day.resting_heart_rate <= _MOST_BPM:
         return FieldError("resting_heart_rate", f"must be above 0 and at most {_MOST_BPM}")
     if len(day.resting_heart_rate_method or "") > _MOST_CHARACTERS:

@@ -210,6 +210,8 @@ def brought(desk: Desk, *resources: Any, owner: FileOwner = NOBODY) -> Any:
 
 
 TEN_US = 1_705_312_800_000_000
+#: 2024 in digits as wide as Chinese characters.
+WIDE_YEAR = "\uff12\uff10\uff12\uff14"
 QUANTITY = {"value": 0, "unit": "beats/minute", "system": UCUM, "code": "{beats}/min"}
 
 
@@ -291,6 +293,9 @@ def test_codes_and_units_of_others_become_metrics(
         ({"valueQuantity": {"value": 1e308, "code": "Hz"}}, "heart_rate", "out of range"),
         ({"status": [], "valueQuantity": {"value": 500, "code": "/min"}}, "heart_rate", "out of range"),
         ({"modifierExtension": [{"url": "urn:x"}]}, "modifierExtension", "not understood"),
+        ({"implicitRules": "urn:x"}, "implicitRules", "not understood"),
+        ({"effectiveDateTime": WIDE_YEAR + "-01-15T10:00:00Z"}, "effectiveDateTime", "is not a time"),
+        ({"valueQuantity": {"value": WIDE_YEAR, "code": "/min"}}, "valueQuantity.value", "is not a number"),
         ({"valueQuantity": {"value": 400, "code": "/min"}}, "heart_rate", "out of range"),
     ],
 )
@@ -409,21 +414,74 @@ def test_a_value_of_a_period_is_a_reading_only_if_the_period_is_short(desk: Desk
     bare = without(observation(), "effectiveDateTime")
     minute = {"start": "2024-01-15T10:00:00Z", "end": "2024-01-15T10:01:00Z"}
     night = {"start": "2024-01-15T00:00:00Z", "end": "2024-01-15T06:00:00Z"}
-    result = brought(desk, bare | {"effectivePeriod": minute}, bare | {"effectivePeriod": night}, bare)
-    assert (result.read, result.rejected, len(desk.readings)) == (3, 2, 1)
-    assert [each[1] for each in desk.reasons] == ["effectivePeriod", "effective[x]"]
+    goes_on = {"start": "2024-01-15T10:02:00Z"}
+    periods = [bare | {"effectivePeriod": period} for period in (minute, night, goes_on)]
+    result = brought(desk, *periods, bare)
+    assert (result.read, result.rejected, len(desk.readings)) == (4, 3, 1)
+    assert [each[1] for each in desk.reasons] == ["effectivePeriod", "effectivePeriod.end", "effective[x]"]
+
+
+def test_what_has_no_data_is_counted(desk: Desk) -> None:
+    series = without(observation(valueSampledData=without(sampled(period=500), "data")), "valueQuantity")
+    known = {"code": observation()["code"], "valueQuantity": {"value": 63, "code": "/min"}}
+    panel = {"coding": [{"system": LOINC, "code": "85353-1"}]}
+    parts = [known, {"code": observation()["code"]}, known | {"modifierExtension": [{"url": "urn:x"}]}]
+    result = brought(desk, series, without(observation(code=panel, component=parts), "valueQuantity"))
+    assert result.passed_over == {"Observations without a value": 1, "components without a value": 1}
+    assert (len(desk.readings), desk.reasons[0][:2]) == (1, (2, "component.modifierExtension"))
+
+
+def test_a_bundle_whose_entries_are_no_list_is_refused(desk: Desk) -> None:
+    bundle = {"resourceType": "Bundle", "type": "collection"}
+    result = brought(desk, bundle | {"entry": {"resource": observation()}}, bundle | {"entry": []}, bundle)
+    assert (result.rejected, desk.reasons) == (1, [(1, "Bundle.entry", "is no list")])
+
+
+def test_entries_of_a_list_inside_a_large_observation_are_not_taken_for_those_of_a_bundle(desk: Desk) -> None:
+    contained = {"resourceType": "List", "note": '"entry":[', "entry": [{"item": {}}]}
+    large = observation(contained=[contained], note=[{"text": "x" * 70_000}])
+    result = brought(desk, large, observation(effectiveDateTime="2024-01-15T10:00:09Z"))
+    assert (result.problem, result.passed_over, len(desk.readings)) == (None, {}, 2)
 
 
 def test_resting_heart_rates_are_days(desk: Desk) -> None:
     code = {"coding": [{"system": LOINC, "code": "40443-4"}]}
     day = observation(code=code, effectiveDateTime="2024-01-15", method={"text": "vendor"})
-    result = brought(desk, day, without(day, "method") | {"effectiveDateTime": "2024-01-16T08:00:00+01:00"})
-    assert (result.read, result.written, desk.rows) == (2, 2, [])
-    found = desk.store.summaries("ann", date(2024, 1, 15), date(2024, 1, 16))
+    bare = without(day, "method", "effectiveDateTime")
+    result = brought(
+        desk,
+        day,
+        bare | {"effectiveDateTime": "2024-01-16T08:00:00+01:00"},
+        bare | {"effectiveInstant": "2024-01-17T00:30:00+01:00"},
+    )
+    assert (result.read, result.written, desk.rows) == (3, 3, [])
+    found = desk.store.summaries("ann", date(2024, 1, 15), date(2024, 1, 17))
     assert [(str(each.day), each.resting_heart_rate, each.resting_heart_rate_method) for each in found] == [
         ("2024-01-15", 63, "vendor"),
         ("2024-01-16", 63, "fhir"),
+        ("2024-01-17", 63, "fhir"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"effectiveDateTime": "0001-01-01"}, "day"),
+        ({"effectiveDateTime": "1969-12-31"}, "day"),
+        ({"effectiveDateTime": "2999-01-01"}, "day"),
+        ({"effectiveDateTime": "9999-12-31"}, "day"),
+        ({"effectiveDateTime": "2024-01-15Tgarbage"}, "effectiveDateTime"),
+        ({"effectiveDateTime": "2024-01-15T25:00:00Z"}, "effectiveDateTime"),
+        ({"effectiveDateTime": WIDE_YEAR + "-01-15"}, "effectiveDateTime"),
+        ({"effectiveDateTime": None, "effectiveInstant": "2024-01"}, "effectiveInstant"),
+        ({"effectiveDateTime": None}, "effective[x]"),
+        ({"implicitRules": "urn:x"}, "implicitRules"),
+    ],
+)
+def test_days_that_are_none_are_refused(desk: Desk, wrong: dict[str, Any], field: str) -> None:
+    code = {"coding": [{"system": LOINC, "code": "40443-4"}]}
+    result = brought(desk, observation(code=code) | wrong)
+    assert (result.rejected, result.written, desk.reasons[0][1]) == (1, 0, field)
 
 
 @pytest.mark.parametrize("method", ["\ud800", "a\0b"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pulsebase.etl.extract.json_objects import objects_in
@@ -30,7 +31,7 @@ _BOM = b"\xef\xbb\xbf"
 def fhir(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """A Bundle, Observations a line each or in a list, or a single one; positions count resources from 1."""
     readings = HealthReadings()
-    reader = FhirReader(owner.whose, owner.device_id, readings)
+    reader = FhirReader(owner.whose, owner.device_id, readings, datetime.now(UTC).date())
     peeked = _Peeked(stream)
     place = 0
     damage = Damage()
@@ -100,13 +101,12 @@ def _resources(
             yield from _resources(inner, pass_over, depth)
         else:
             pass_over("entries without a resource")
-    elif found["resourceType"] != "Bundle":
+    elif found["resourceType"] != "Bundle" or not isinstance(found.get("entry") or [], list):
         yield found
     elif depth >= _MOST_NESTED:
         pass_over("Bundles too deep in Bundles")
     else:
-        listed = found.get("entry")
-        for entry in listed if isinstance(listed, list) else ():
+        for entry in found.get("entry") or ():
             if isinstance(entry, dict):
                 yield from _resources(entry, pass_over, depth + 1)
             else:

@@ -82,7 +82,7 @@ _DECIMALS = 9
 _FORM = "0000-00-00 00:00:00 ±0000"
 _ATTRIBUTES = ("startDate", "value", "unit", "sourceName")
 _read = itemgetter(*_ATTRIBUTES)
-_NUMBER = re.compile(r"[+-]?\d{1,9}(\.\d{0,30})?")
+_NUMBER = re.compile(r"[+-]?\d{1,9}(\.\d{0,30})?", re.ASCII)
 
 
 @dataclass(slots=True)

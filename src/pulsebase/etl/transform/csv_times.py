@@ -27,11 +27,11 @@ _HALF_OF_DAY = re.compile(rb" ?([AaPp])\.?[Mm]\.?")
 _MOST_ENDS = 16
 _MOST_DIGITS = 9
 
-_NO_SECONDS = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{2,4}[ T]\d{1,2}:\d{2}( ?[AaPp]\.?[Mm]\.?)?")
-_NO_HALF = re.compile(r"\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}:\d{2}")
-_SHORT_YEAR = re.compile(r"\d{1,2}[-/.]\d{1,2}[-/.]\d{2} .*")
-_DAY_FIRST = re.compile(r"\d{1,2}\.\d{1,2}\.\d{4} .*")
-_COUNTED = re.compile(r"\d{9,19}([.,]\d+)?")
+_NO_SECONDS = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{2,4}[ T]\d{1,2}:\d{2}( ?[AaPp]\.?[Mm]\.?)?", re.ASCII)
+_NO_HALF = re.compile(r"\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}:\d{2}", re.ASCII)
+_SHORT_YEAR = re.compile(r"\d{1,2}[-/.]\d{1,2}[-/.]\d{2} .*", re.ASCII)
+_DAY_FIRST = re.compile(r"\d{1,2}\.\d{1,2}\.\d{4} .*", re.ASCII)
+_COUNTED = re.compile(r"\d{9,19}([.,]\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

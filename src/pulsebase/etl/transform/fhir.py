@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -71,15 +72,18 @@ class _Frame:
 class FhirReader:
     """Reads resources one after the other into `readings`."""
 
-    def __init__(self, whose: Whose, device_id: str | None, readings: HealthReadings) -> None:
-        """`device_id` is the device that the caller named, if any."""
-        self._whose, self._device_id, self._readings = whose, device_id, readings
+    def __init__(self, whose: Whose, device_id: str | None, readings: HealthReadings, today: date) -> None:
+        """`device_id` is the device that the caller named, if any; `today` is the day in UTC."""
+        self._whose, self._device_id, self._readings, self._today = whose, device_id, readings, today
         #: Resting heart rates of days, and the place of each.
         self.days: list[tuple[DailySummary, int]] = []
 
     def read(self, resource: Mapping[str, Any], place: int) -> None:
         """Read one resource, which is at this place of the file."""
         kind = resource.get("resourceType")
+        if kind == "Bundle":
+            self._readings.refuse(HEART_RATE, place, "Bundle.entry", "is no list")
+            return
         if kind != "Observation":
             self._readings.pass_over(f"{kind} resources" if isinstance(kind, str) else "objects that are no resource")
             return
@@ -94,8 +98,7 @@ class FhirReader:
             self._readings.pass_over(f"Observation {_named(resource.get('code'))}")
             return
         try:
-            if resource.get("modifierExtension"):
-                raise ElementError("modifierExtension", "may change what the Observation means, and is not understood")
+            _require_understood(resource, "")
             if resting:
                 self._rest(resource, place)
                 return
@@ -114,17 +117,20 @@ class FhirReader:
             self._readings.pass_over("statistics (averages, minima, maxima), which are no readings")
             return
         frame = _Frame(place, times_of(resource), (self._person(resource), self._device(resource)))
-        known = 0
+        known = without = 0
         if metric is not None:
             sure = next((part for _, part in parts if _has_code(part.get("code"), OUR_CODES, CONFIDENCE)), None)
             known += self._value(resource, metric, frame, sure=sure)
         for of, part in parts:
             if of is not None:
-                known += self._value(part, of, frame, prefix="component.")
+                found = self._value(part, of, frame, prefix="component.")
+                known, without = known + found, without + (not found)
             elif not _has_code(part.get("code"), OUR_CODES, None):
                 self._readings.pass_over(f"component {_named(part.get('code'))}")
         if not known:
             self._readings.pass_over("Observations without a value")
+        elif without:
+            self._readings.pass_over("components without a value", without)
 
     def _value(
         self,
@@ -138,14 +144,14 @@ class FhirReader:
         """Read the value of an Observation or of a component. Return whether there was one, refused or not."""
         quantity, sampled = stated.get("valueQuantity"), stated.get("valueSampledData")
         other = next((name for name in stated if name.startswith("value") and stated[name] is not None), None)
-        if other is None:
+        if other is None or (isinstance(sampled, dict) and sampled.get("data") in (None, "")):
             return False
         try:
+            _require_understood(stated, prefix)
             if sampled is not None:
                 samples = self._sampled(sampled, metric, frame.times, sure, f"{prefix}valueSampledData")
             elif quantity is not None:
-                if frame.times.end_us - frame.times.start_us > LONGEST_READING_US:
-                    raise ElementError(frame.times.element, LONG_PERIOD)
+                _require_short(frame.times)
                 value = quantity_of(quantity, metric, f"{prefix}valueQuantity")
                 times_us = np.array([frame.times.start_us], np.int64)
                 samples = HealthSamples(times_us, np.array([value], np.float64), confidence_of(sure))
@@ -193,7 +199,7 @@ class FhirReader:
         if not isinstance(named, str) or not named:
             named = None if _has_code(resource.get("code"), OUR_CODES, RESTING) else _METHOD
         day = DailySummary(user_id, day_of(resource), bpm, named)
-        wrong = summary_problem(day)
+        wrong = summary_problem(day, self._today)
         if wrong is not None:
             raise ElementError(wrong.field, wrong.reason)
         self.days.append((day, place))
@@ -224,6 +230,20 @@ class FhirReader:
         if stated.get("system") == OUR_DEVICES and identifier_problem(name) is None:
             return name
         return device_id_of(name.strip(), FALLBACK_DEVICE)
+
+
+def _require_understood(stated: Mapping[str, Any], prefix: str) -> None:
+    """Raise if an Observation or a component has what may change its meaning."""
+    for element in ("modifierExtension", "implicitRules"):
+        if stated.get(element):
+            raise ElementError(f"{prefix}{element}", "may change what the Observation means, and is not understood")
+
+
+def _require_short(times: EffectiveTimes) -> None:
+    if times.end_us is None:
+        raise ElementError(f"{times.element}.end", "is required beside one value: without it the period goes on")
+    if times.end_us - times.start_us > LONGEST_READING_US:
+        raise ElementError(times.element, LONG_PERIOD)
 
 
 def _components(resource: Mapping[str, Any]) -> Iterator[tuple[MetricSpec | None, Mapping[str, Any]]]:

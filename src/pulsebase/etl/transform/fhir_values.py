@@ -22,27 +22,29 @@ from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.timerange import parse_reading_time
 
 _NO_OFFSET = "has no offset, so it is no instant; FHIR demands one"
-_BARE_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
-_LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(\.\d{1,12})?")
-_WITH_OFFSET = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,12})?(Z|[+-]\d\d:\d\d)")
+_BARE_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
+_LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(\.\d{1,12})?", re.ASCII)
+_WITH_OFFSET = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,12})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _NUMBERS = re.compile(r"[0-9eE+\-.\s]*")
-_NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{0,18})?([eE][+-]?\d{1,2})?")
+_NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{0,18})?([eE][+-]?\d{1,2})?", re.ASCII)
 #: Stands for a value that SampledData does not have: an error, or beyond what the device can tell.
 _NO_VALUE = ("E", "U", "L")
 _UNITS_US = {"us": 1.0, "ms": 1e3, "s": 1e6, "min": 60e6, "h": 3600e6, "d": 86_400e6}
 _TEXT_CHARACTERS = 1 << 20
 #: Offsets are this exact as numbers of microseconds.
 _MOST_OFFSET_US = float(1 << 52)
-_DAY = re.compile(r"(\d{4}-\d\d-\d\d)(T.*)?")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveTimes:
-    """When an Observation was made: from `start_us` to `end_us`, the same for an instant."""
+    """When an Observation was made: from `start_us` to `end_us`, the same for an instant and None for a period that
+    goes on.
+    """
 
     element: str
     start_us: int
-    end_us: int
+    end_us: int | None
 
 
 def times_of(resource: Mapping[str, Any]) -> EffectiveTimes:
@@ -56,8 +58,8 @@ def times_of(resource: Mapping[str, Any]) -> EffectiveTimes:
         if period.get("start") is None:
             raise ElementError("effectivePeriod.start", "is required")
         start_us = _instant_us(period["start"], "effectivePeriod.start")
-        end_us = start_us if period.get("end") is None else _instant_us(period["end"], "effectivePeriod.end")
-        if end_us < start_us:
+        end_us = None if period.get("end") is None else _instant_us(period["end"], "effectivePeriod.end")
+        if end_us is not None and end_us < start_us:
             raise ElementError("effectivePeriod.end", "is before the start")
         return EffectiveTimes("effectivePeriod", start_us, end_us)
     if "effectiveTiming" in resource:
@@ -86,12 +88,20 @@ def _why_no_instant(text: Any) -> str:
 def day_of(resource: Mapping[str, Any]) -> date:
     """Return the civil day that an Observation is of, as it is written."""
     period = resource.get("effectivePeriod")
-    text = resource.get("effectiveDateTime") or (period.get("start") if isinstance(period, dict) else None)
-    found = _DAY.fullmatch(text) if isinstance(text, str) else None
+    stated = {
+        "effectiveDateTime": resource.get("effectiveDateTime"),
+        "effectiveInstant": resource.get("effectiveInstant"),
+        "effectivePeriod.start": period.get("start") if isinstance(period, dict) else None,
+    }
+    element, text = next(((name, text) for name, text in stated.items() if text is not None), ("effective[x]", None))
     try:
-        return date.fromisoformat(found[1] if found else "")
-    except ValueError:
-        raise ElementError("effectiveDateTime", "is not a day such as 2024-01-15") from None
+        if not isinstance(text, str) or not any(each.fullmatch(text) for each in (_DAY, _LOCAL, _WITH_OFFSET)):
+            raise ValueError
+        if _DAY.fullmatch(text) is None:
+            parse_reading_time(text)
+        return date.fromisoformat(text[:10])
+    except (ValueError, OverflowError):
+        raise ElementError(element, "is not a day such as 2024-01-15") from None
 
 
 def quantity_of(quantity: Any, metric: MetricSpec, element: str) -> float:

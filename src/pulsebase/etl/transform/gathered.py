@@ -23,8 +23,8 @@ from pulsebase.model.timerange import from_us, to_us
 NO_TIME = "is not a time that is read"
 NO_NUMBER = "is not a number"
 LONG_DEVICE = f"is longer than {LONGEST_NAME:,} characters"
-_WALL = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?")
-_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{0,30})?")
+_WALL = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{0,30})?", re.ASCII)
 #: Times are kept as 64-bit integers; beyond this none is a time of anybody's.
 _MOST_US = 1 << 57
 #: Stands for what is stated as a confidence and is no number; such a reading is refused.

@@ -26,7 +26,7 @@ from pulsebase.sources.google_shapes import DailySleepTemperature, DataPoint, Sa
 METHOD = "google"
 #: The service's zones, lowest first, and their names in Pulsebase.
 ZONE_NAMES = {"LIGHT": "Out of Range", "MODERATE": "Fat Burn", "VIGOROUS": "Cardio", "PEAK": "Peak"}
-_OFFSET = re.compile(r"-?\d{1,6}s")
+_OFFSET = re.compile(r"-?\d{1,6}s", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pulsebase.model.readings import NO_CONFIDENCE, Ids
 from pulsebase.model.timerange import TimeRange
 
 NightT = TypeVar("NightT")
-_LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?")
+_LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

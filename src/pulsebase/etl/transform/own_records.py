@@ -40,7 +40,7 @@ def parse_records(
         case "priorities":
             return _priorities(lines, first)
         case "summaries":
-            return _summaries(lines, first)
+            return _summaries(lines, first, today)
         case "annotations":
             return _annotations(lines, first)
 
@@ -65,14 +65,14 @@ def _priorities(lines: Sequence[bytes], first: int) -> ParsedRecords:
     return _parsed(lines, first, ["user_id", "device_id", "priority", "valid_from"], priority)
 
 
-def _summaries(lines: Sequence[bytes], first: int) -> ParsedRecords:
+def _summaries(lines: Sequence[bytes], first: int, today: date) -> ParsedRecords:
     def summary(given: Mapping[str, Any]) -> DailySummary:
         user_id = _identifier(given, "user_id")
         try:
             day = msgspec.convert({**given, "user_id": user_id}, DailySummary)
         except msgspec.ValidationError as error:
             raise RejectedError.of(_field_of(error), "is not what a summary has there") from None
-        problem = summary_problem(day)
+        problem = summary_problem(day, today)
         if problem is not None:
             raise RejectedError([problem])
         return day
