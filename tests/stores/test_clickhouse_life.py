@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,22 @@ from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.model.users import DevicePriority
-from pulsebase.stores.clickhouse import scrub
+from pulsebase.stores.clickhouse import rollups, scrub
 from pulsebase.stores.clickhouse.check import Checker
+from pulsebase.stores.clickhouse.engine import Server
 from pulsebase.stores.clickhouse.expire import Expirer
 from pulsebase.stores.clickhouse.extents import Overviews
 from pulsebase.stores.clickhouse.numbers import metrics_by_number, people_by_number
 from pulsebase.stores.clickhouse.removal import ClickHousePeoplesReadings, removed_people
 from pulsebase.stores.clickhouse.scrub import Scrubber
 from pulsebase.stores.clickhouse.stored import StoredReader
+from pulsebase.stores.clickhouse.wipe import wipe_out
 from pulsebase.stores.contract import Cancellation, Expiry
 from pulsebase.stores.postgres.registry import PostgresRegistry
 from tests.stores.clickhouse import OPTIONS, Parts, new_store, opened
 from tests.stores.harness import Reading, ask, at, batch_of, rows_of
 from tests.stores.test_clickhouse_stored import METRICS, Both
+from tests.support.process import wait_until
 
 TEN = at("2024-01-15T10:00:00")
 MIDNIGHT = at("2024-01-16T00:00:00")
@@ -173,6 +178,70 @@ def test_after_a_scrub_no_file_of_a_shard_has_a_row_of_who_was_removed(parts: Pa
     assert parts.database.read(removed_people) == ()
     again = scrubber.scrub()
     assert again.before_bytes >= again.after_bytes
+
+
+def test_copies_that_are_made_while_a_scrub_runs_are_wiped_too(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = PostgresRegistry(parts.database, ClickHousePeoplesReadings(parts.cluster, OPTIONS))
+    parts.write(Reading(TEN, 7000, user_id="ann"))
+    ((number, _),) = parts.database.read(people_by_number).items()
+    shard = parts.cluster.shards()[number % 2 + 1]
+    shard.command(f"INSERT INTO hours (person, metric, hour, version) VALUES ({number}, 1, 456000, 1)", 30)
+    registry.remove_user("ann")
+    command, copied = Server.command, list[int]()
+
+    def copying_before(server: Server, statement: str, *rest: Any, **named: Any) -> None:
+        if statement.startswith("ALTER TABLE hours DELETE"):
+            command(server, "CREATE TABLE days_unfilled AS days", 30)
+            for copy in (rollups.days_of_hours("days_unfilled"), rollups.days_of_hours("days"), rollups.HOURS_BY_TIME):
+                command(server, copy.format(which="true"), 30)
+            copied.append(server.ask(unfilled, 30)["n"][0].as_py())
+        command(server, statement, *rest, **named)
+
+    unfilled = f"SELECT count() AS n FROM days_unfilled WHERE person = {number}"
+    with monkeypatch.context() as patched:
+        patched.setattr(Server, "command", copying_before)
+        Scrubber(parts.database, parts.cluster, OPTIONS).scrub()
+    assert copied == [1]
+    assert not any(rows_of_person(parts, number).values())
+    assert shard.ask(unfilled, 30)["n"][0].as_py() == 0
+
+
+def test_a_scrub_waits_for_insertions_that_may_have_read_what_it_has_wiped(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = PostgresRegistry(parts.database, ClickHousePeoplesReadings(parts.cluster, OPTIONS))
+    parts.write(Reading(TEN, 7000, user_id="ann"))
+    ((number, _),) = parts.database.read(people_by_number).items()
+    registry.remove_user("ann")
+    late: list[threading.Thread] = []
+    run_when_wiped: dict[str, int] = {}
+
+    def insert(server: Server) -> None:
+        row = f"SELECT {number}, 1, 19000, 1 FROM numbers(1) WHERE sleep(2) = 0"
+        server.command(f"INSERT INTO days (person, metric, day, version) {row}", 30)
+
+    def running(server: Server) -> int:
+        asked = "SELECT count() AS n FROM system.processes WHERE query LIKE 'INSERT INTO days%'"
+        return int(server.ask(asked, 30)["n"][0].as_py())
+
+    def wiping(server: Server, table: str, *rest: Any) -> None:
+        if server is shard:
+            run_when_wiped[table] = running(server)
+        wipe_out(server, table, *rest)
+        if server is shard and table in ("stage", "hours"):
+            late.append(threading.Thread(target=insert, args=[server]))
+            late[-1].start()
+            wait_until(functools.partial(running, server), "it inserts")
+
+    shard = parts.cluster.shards()[number % 2 + 1]
+    monkeypatch.setattr(scrub, "wipe_out", wiping)
+    Scrubber(parts.database, parts.cluster, OPTIONS).scrub()
+    for thread in late:
+        thread.join(60)
+    assert len(late) == 2
+    assert sum(run_when_wiped.values()) == 0
+    assert list(run_when_wiped)[:4] == ["stage", "readings", "minutes", "hours"]
+    assert not any(rows_of_person(parts, number).values())
 
 
 def test_a_scrub_waits_for_writes_that_began_before(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,12 @@ from pulsebase.stores.clickhouse import migrate
 from pulsebase.stores.clickhouse.check import Checker
 from pulsebase.stores.clickhouse.engine import Server
 from pulsebase.stores.clickhouse.migrate import set_up_both
+from pulsebase.stores.clickhouse.removal import ClickHousePeoplesReadings
 from pulsebase.stores.postgres.database import connect
+from pulsebase.stores.postgres.registry import PostgresRegistry
 from tests.stores.clickhouse import IMPORTED, OPTIONS, PUSHED, SYNCED, Parts, new_store, opened
 from tests.stores.harness import Reading, at
-from tests.support.postgres import PASSWORDS
+from tests.support.postgres import PASSWORDS, execute
 from tests.support.process import wait_until
 
 TEN = at("2024-01-15T10:00:00")
@@ -101,6 +103,24 @@ def test_a_cluster_that_was_set_up_before_there_were_days_gets_them_of_all_hours
     parts.write(*(Reading(TEN + n * HOUR_US, 7000 + n, "ab"[n % 2], None, user) for user in people for n in range(20)))
     parts.merge()
     assert Checker(parts.database, parts.cluster, OPTIONS).check().problems == ()
+
+
+def test_tables_that_came_later_have_nobody_who_was_erased_while_they_were_filled(parts: Parts) -> None:
+    parts.write(*(Reading(TEN, 7000, user_id=person) for person in ("ann", "bob", "cleo")))
+    parts.merge()
+    PostgresRegistry(parts.database, ClickHousePeoplesReadings(parts.cluster, OPTIONS)).remove_user("bob")
+    # Who erased them listed the tables before there were these, and wiped hours after they had been copied.
+    execute(parts.urls.postgres, "DELETE FROM pulsebase.removed_people")
+    for server in parts.cluster.shards().values():
+        for table in ("hours_by_time_too", "hours_by_time", "days"):
+            server.command(f"DROP TABLE {table} SYNC", 30)
+    with connect(parts.urls.postgres) as connection:
+        set_up_both(connection, parts.urls.cluster, PASSWORDS)
+    for table in ("days", "hours_by_time"):
+        assert {row["person"] for row in kept(parts, table)} == {1, 3}
+        for server in parts.cluster.shards().values():
+            replaced = f"SELECT name FROM system.parts WHERE table = '{table}' AND database = currentDatabase() "
+            assert server.ask(f"{replaced} AND NOT active", 30).num_rows == 0
 
 
 def test_who_sets_the_store_up_waits_for_whoever_does(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from pulsebase.stores.clickhouse import rollups
 from pulsebase.stores.clickhouse.engine import Server
+from pulsebase.stores.clickhouse.wipe import wipe_out
 
 #: About how many hours one statement takes.
 _HOURS = 1_000_000
 _LIMIT_S = 60.0
-_DAYS, _UNFILLED = "days", "days_unfilled"
+_DAYS, _UNFILLED, _BY_TIME = "days", "days_unfilled", "hours_by_time"
 _IS_THERE = "SELECT count() AS n FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
 #: A year's hours, and whose they are.
 _YEARS = """
@@ -19,8 +20,11 @@ FROM hours GROUP BY year ORDER BY year
 """
 
 
-def make_days(server: Server, tables: Sequence[str]) -> None:
+def make_days(server: Server, tables: Sequence[str], unknown: Callable[[Collection[int]], list[int]]) -> None:
     """Make the table of days on a shard by these statements, with the days of all hours that are there.
+
+    `unknown` returns those people, by number, whom the store does not know any more. An erasure that began before there
+    were these tables has not wiped them, and may have ended after their hours were copied.
 
     Whatever was done before this was interrupted is done again. Merges of this version begin once it is there; those of
     earlier ones do not end any more.
@@ -33,6 +37,10 @@ def make_days(server: Server, tables: Sequence[str]) -> None:
     for which in _pieces(server):
         for statement in (rollups.HOURS_BY_TIME, rollups.days_of_hours(_UNFILLED)):
             server.command(statement.format(which=which), _LIMIT_S)
+    for table in (_UNFILLED, _BY_TIME):
+        people = server.ask(f"SELECT DISTINCT person FROM {table}", _LIMIT_S)["person"].to_pylist()
+        if removed := unknown(people):
+            wipe_out(server, table, removed, _LIMIT_S)
     server.command(f"RENAME TABLE {_UNFILLED} TO {_DAYS}", _LIMIT_S)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import re
 import uuid
@@ -19,6 +20,7 @@ from pulsebase.stores.clickhouse.engine import DURABLE, SETTINGS, ClickHouse, Se
 from pulsebase.stores.clickhouse.later_rollups import make_days
 from pulsebase.stores.clickhouse.numbers import metric_of
 from pulsebase.stores.clickhouse.own_sql import NamesAt
+from pulsebase.stores.clickhouse.removal import unknown_people
 from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.postgres.locks import setting_up
 from pulsebase.stores.postgres.migrations import (
@@ -106,7 +108,7 @@ def set_up(connection: Connection, cluster: ClickHouse) -> list[int]:
         of_days = statements.pop(_MAKES_DAYS)
         for statement in itertools.chain.from_iterable(statements.values()):
             server.command(statement, _LIMIT_S)
-        make_days(server, of_days)
+        make_days(server, of_days, functools.partial(unknown_people, connection))
         if not _belongs(server):
             server.command(f"INSERT INTO belongs VALUES ('{store}', {number}, {len(servers)})", _LIMIT_S)
     require_current(connection, cluster)

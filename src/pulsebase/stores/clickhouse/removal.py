@@ -5,7 +5,7 @@ theirs. The rows leave the cluster with the next scrub.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pulsebase.model.errors import StoreUnavailableError
@@ -50,6 +50,16 @@ def removed_people(connection: Connection) -> tuple[int, ...]:
     """Return the numbers of the people who were removed, and of whom there may still be rows."""
     rows = connection.execute("SELECT person FROM pulsebase.removed_people ORDER BY person").fetchall()
     return tuple(person for (person,) in rows)
+
+
+def unknown_people(connection: Connection, people: Collection[int]) -> list[int]:
+    """Return those of these numbers that are nobody's any more. People are known before they have rows."""
+    rows = connection.execute(
+        "SELECT person FROM unnest(%s::bigint[]) AS person "
+        "WHERE NOT EXISTS (SELECT FROM pulsebase.users WHERE user_no = person)",
+        [list(people)],
+    ).fetchall()
+    return [person for (person,) in rows]
 
 
 class ClickHousePeoplesReadings:

@@ -3,27 +3,28 @@
 Files of the cluster hold numbers of people, whose ids went with the removal. Their rows are deleted from every part of
 every table, and replaced parts have to leave the disk. Nothing that began before the removal may bring rows after that:
 commits are decided first, merges have ended, and no insertion of that time runs on any server.
+
+Tables are wiped in the order in which rows get from one into the other, so that none is filled again. Insertions that
+have read a table before it was wiped have ended before those are wiped that they may fill.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.errors import StopError
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.engine import ClickHouse, Server
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
-from pulsebase.stores.clickhouse.stored import listed
+from pulsebase.stores.clickhouse.wipe import number, wait, wipe_out
 from pulsebase.stores.contract import Cancellation, ScrubReport
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 from pulsebase.stores.postgres.scrub import ScrubNotes, forget, noted, tables_of_ours, waiting_briefly, write_anew
 from pulsebase.stores.postgres.summaries import SUMMARIES
 
-#: How long a scrub waits for what began before a removal, and for one table to be written anew.
-_QUIET_LIMIT_S, _TABLE_LIMIT_S = 60.0, 3600.0
-_PAUSE_S = 0.2
+#: How long a scrub waits for what began before a removal, or before a table was wiped.
+_QUIET_LIMIT_S = 60.0
 #: Clocks of servers measure durations alike, but for this.
 _MARGIN_S = 1.0
 _RUNNING = """
@@ -31,16 +32,15 @@ SELECT count() AS n FROM system.processes
 WHERE query_kind = 'Insert' AND elapsed > {since_s}
   AND (current_database = currentDatabase() OR position(query, currentDatabase()) > 0)
 """
-_TABLES = """
+#: Tables from which rows get into those after them. All others have copies of these.
+_IN_ORDER = ("stage", "readings", "minutes", "hours")
+#: What merges choose rows by, and what tables that came later are filled from.
+_SOURCES = ("stage", "hours")
+_TABLES = f"""
 SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'
 AND name IN (SELECT table FROM system.columns WHERE database = currentDatabase() AND name = 'person')
-ORDER BY name != 'stage', name
+ORDER BY indexOf({list(_IN_ORDER)}, name) = 0, indexOf({list(_IN_ORDER)}, name), name
 """
-_MUTATIONS = """
-SELECT count() AS n, countIf(latest_fail_reason != '') AS failed FROM system.mutations
-WHERE database = currentDatabase() AND table = '{table}' AND NOT is_done
-"""
-_REPLACED = "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = '{table}' AND NOT active"
 _CLUSTER_BYTES = "SELECT sum(bytes_on_disk) AS n FROM system.parts WHERE database = currentDatabase()"
 _POSTGRES_BYTES = (
     f"SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint + pg_total_relation_size('{SUMMARIES}') "
@@ -95,14 +95,16 @@ class Scrubber:
     def _wait_until_quiet(self, removed: _Removed) -> None:
         """Wait until nothing brings rows any more that began before the people were removed."""
         asked_at = time.monotonic()
-        _wait(lambda: self._decided(removed), _QUIET_LIMIT_S, "writes and merges that began before a removal go on")
+        wait(lambda: self._decided(removed), _QUIET_LIMIT_S, "writes and merges that began before a removal go on")
 
         def nothing_runs() -> bool:
             since_s = removed.since_s + time.monotonic() - asked_at - _MARGIN_S
             statement = _RUNNING.format(since_s=max(0.0, since_s))
-            return not any(self._number(server, statement) for server in self._cluster.shards().values())
+            return not any(
+                number(server, statement, self._options.question_limit_s) for server in self._cluster.shards().values()
+            )
 
-        _wait(nothing_runs, _QUIET_LIMIT_S, "a server still inserts what was sent before a removal")
+        wait(nothing_runs, _QUIET_LIMIT_S, "a server still inserts what was sent before a removal")
 
     def _decided(self, removed: _Removed) -> bool:
         """Whether commits and merges of before the removals have ended."""
@@ -113,45 +115,41 @@ class Scrubber:
     def _wipe_out(self, server: Server, people: tuple[int, ...]) -> None:
         """Delete the rows of these people from all tables of a shard, and wait until no file has them.
 
-        The stage comes first: nothing gets from there into the others.
+        Tables may be made, or get another name, meanwhile: they are listed anew after each of them.
         """
-        limit_s = self._options.question_limit_s
-        for table in server.ask(_TABLES, limit_s)["name"].to_pylist():
-            rows = f"SELECT count() AS n FROM {table} WHERE person IN {listed(people)}"
-            if self._number(server, rows):
-                server.command(
-                    f"ALTER TABLE {table} DELETE WHERE person IN {listed(people)} SETTINGS mutations_sync = 0", limit_s
-                )
-                _wait(
-                    lambda table=table: self._mutated(server, table),  # type: ignore[misc]
-                    _TABLE_LIMIT_S,
-                    f"the table {table} takes long to be written anew",
-                )
-            replaced = set(server.ask(_REPLACED.format(table=table), limit_s)["name"].to_pylist())
-            _wait(
-                lambda table=table, replaced=replaced: replaced.isdisjoint(  # type: ignore[misc]
-                    server.ask(_REPLACED.format(table=table), limit_s)["name"].to_pylist()
-                ),
-                _TABLE_LIMIT_S,
-                f"replaced parts of the table {table} stay on the disk",
-            )
-            if self._number(server, rows):
-                raise StoreUnavailableError(f"rows of somebody who was removed came into the table {table}", 30)
+        done: set[str] = set()
+        while left := [table for table in self._tables(server) if table not in done]:
+            table = left[0]
+            try:
+                wipe_out(server, table, people, self._options.question_limit_s)
+            except StopError:
+                if table in self._tables(server):
+                    raise
+                continue  # it has another name now
+            done.add(table)
+            if table in _SOURCES:
+                self._wait_for_insertions(server)
 
-    def _mutated(self, server: Server, table: str) -> bool:
-        (row,) = server.ask(_MUTATIONS.format(table=table), self._options.question_limit_s).to_pylist()
-        if row["failed"]:
-            raise StoreUnavailableError(f"a server cannot write the table {table} anew now; it goes on trying", 60)
-        return bool(row["n"] == 0)
+    def _tables(self, server: Server) -> list[str]:
+        return list(server.ask(_TABLES, self._options.question_limit_s)["name"].to_pylist())
 
-    def _number(self, server: Server, question: str) -> int:
-        return int(server.ask(question, self._options.question_limit_s)["n"][0].as_py() or 0)
+    def _wait_for_insertions(self, server: Server) -> None:
+        """Wait until those have ended that run now: what they have read may be wiped."""
+        asked_at = time.monotonic()
+
+        def ended() -> bool:
+            statement = _RUNNING.format(since_s=max(0.0, time.monotonic() - asked_at - _MARGIN_S))
+            return not number(server, statement, self._options.question_limit_s)
+
+        wait(ended, _QUIET_LIMIT_S, "a server still inserts what it has read before that was wiped out")
 
     def _bytes(self) -> int:
         """What both halves take on the disk."""
         row = self._database.read(lambda connection: connection.execute(_POSTGRES_BYTES).fetchone())
         assert row is not None
-        return int(row[0]) + sum(self._number(server, _CLUSTER_BYTES) for server in self._cluster.shards().values())
+        limit_s = self._options.question_limit_s
+        shards = self._cluster.shards().values()
+        return int(row[0]) + sum(number(server, _CLUSTER_BYTES, limit_s) for server in shards)
 
 
 def _look(connection: Connection) -> _Removed:
@@ -168,16 +166,3 @@ def _forget(connection: Connection, removed: _Removed) -> None:
     connection.execute("DELETE FROM pulsebase.removed_people WHERE person = ANY(%s)", [list(removed.people)])
     if removed.notes is not None:
         forget(connection, removed.notes)
-
-
-def _wait(done: Callable[[], bool], limit_s: float, otherwise: str) -> None:
-    """Wait until something is done.
-
-    Raises:
-        StoreUnavailableError: it takes longer than the limit.
-    """
-    give_up_at = time.monotonic() + limit_s
-    while not done():
-        if time.monotonic() > give_up_at:
-            raise StoreUnavailableError(otherwise, 60)
-        time.sleep(_PAUSE_S)
