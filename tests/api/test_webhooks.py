@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pulsebase.events.webhooks import Told
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.timerange import DAY_US, HOUR_US, SECOND_US, TimeRange
 from pulsebase.settings import Settings
+from pulsebase.stores.duckdb.journal.notes import JournalNotes
 from pulsebase.wiring import build
 from tests.api.conftest import Api, reading
 from tests.faults.test_scrub_kill import files_with
@@ -321,6 +322,44 @@ def test_a_kill_after_the_acknowledgement_loses_no_event(
     wait_for_states(again, webhook, "delivered", "delivered")
     told = {body["data"]["user_id"]: body["data"]["readings"] for body in receiver.verified(SECRET)}
     assert told == {"ann": 1, "bob": 1}
+
+
+@pytest.mark.parametrize("between", ["taken over and dropped", "dropped and forgotten"])
+def test_a_kill_while_notes_are_taken_over_hides_none_of_those_that_follow(
+    between: str, installed: Callable[..., Api], receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, copy = tmp_path / "store", tmp_path / "as a kill leaves it"
+    api = installed(store_url=f"duckdb:///{folder / 'pulse.duckdb'}", **ALLOWED)
+    webhook = made(api, receiver, secret=SECRET)
+    telling = api.parts.services.webhooks._courier
+    notes = telling._around.notes
+    assert notes is not None
+    reached, gone_on = threading.Event(), threading.Event()
+    real = type(notes).drop
+
+    def drop(self: JournalNotes, numbers: Collection[int]) -> None:
+        if self is notes and between == "dropped and forgotten":
+            real(self, numbers)
+        if self is notes:
+            reached.set()
+            assert gone_on.wait(60)
+        if self is not notes or between == "taken over and dropped":
+            real(self, numbers)
+
+    monkeypatch.setattr(JournalNotes, "drop", drop)
+    api.store(reading(), reading(user_id="bob"))
+    assert reached.wait(60)
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.lock", "*.sock"))
+    gone_on.set()
+    again = installed(store_url=f"duckdb:///{copy / 'pulse.duckdb'}", **ALLOWED)
+    file = again.parts.services.webhooks._file
+    wait_for_states(again, webhook, "delivered", "delivered")
+    wait_until(lambda: file.moved() == set(), "what was dropped is forgotten", 60)
+    again.delete(f"/v1/webhooks/{webhook['webhook_id']}")
+    wait_until(lambda: again.parts.services.webhooks._courier._wanted is False, "no notes are wanted", 60)
+    webhook = made(again, receiver, secret=SECRET)
+    again.store(reading("2024-01-15T11:00:00Z"), reading("2024-01-15T11:00:00Z", user_id="bob"))
+    wait_for_states(again, webhook, "delivered", "delivered")
 
 
 def test_what_may_have_been_sent_before_a_stop_stays_as_it_is(tmp_path: Path, receiver: Receiver) -> None:

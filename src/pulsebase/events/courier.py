@@ -150,6 +150,8 @@ class Courier:
             wanted = self._needs_notes(self._file.webhooks(), self.signals.all())
             if wanted or self._wanted is not False:
                 self._around.notes.want(wanted)
+                if not wanted:  # there are no notes any more
+                    self._file.forget_moved()
             self._wanted = wanted
 
     @staticmethod
@@ -225,9 +227,10 @@ class Courier:
             unsent = Unsent(self._sent_before or 0, self._sending)
             self._file.move(told, days, fresh, now_us, unsent, for_signals=for_signals)
         if found:
-            numbers = [note.number for note in found]
-            notes.drop(numbers)
-            self._file.forget_moved(numbers)
+            notes.drop([note.number for note in found])
+        if found or moved:
+            # Those of which there are no notes any more are forgotten too: a crash came between a drop and this.
+            self._file.forget_moved(found[-1].number if len(found) == _NOTES_AT_ONCE else None)
         return len(found) == _NOTES_AT_ONCE
 
     def _heard(self, webhooks: Sequence[Webhook], events: Iterable[Event]) -> list[Told]:

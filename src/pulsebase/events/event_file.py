@@ -177,10 +177,9 @@ class EventFile:
         """Return the notes that were taken over and may not be dropped yet."""
         return {number for (number,) in self._rows("SELECT number FROM moved")}
 
-    def forget_moved(self, notes: Collection[int]) -> None:
-        """Say that these notes were dropped."""
-        with self.changing() as connection:
-            connection.executemany("DELETE FROM moved WHERE number = ?", [(number,) for number in notes])
+    def forget_moved(self, up_to: int | None = None) -> None:
+        """Say that the notes up to this number were dropped, or all of them."""
+        self._change("DELETE FROM moved WHERE ?1 IS NULL OR number <= ?1", up_to)
 
     def due(
         self, webhooks: Collection[int], sending: Collection[int], now_us: int, far_us: int, most: int

@@ -314,7 +314,9 @@ class CommitNotes(Protocol):
         """Note what is committed from now on, or nothing any more, and drop all notes. Durable; twice is once."""
 
     def notes(self, most: int) -> Sequence[CommitNote]:
-        """Notes that were not dropped, by number, so many at most."""
+        """Notes that were not dropped, by number, so many at most. No number is ever given again, also if notes were
+        not wanted for a while or a copy of the store is brought back.
+        """
 
     def drop(self, numbers: Collection[int]) -> None:
         """Drop these notes for good."""

@@ -5,6 +5,7 @@ It shares no bucket arithmetic with the rest of the package, or one mistake woul
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import Counter
@@ -75,7 +76,7 @@ class _Notes:
         self._lock = lock
         self._wanted = False
         self._kept: dict[int, CommitNote] = {}
-        self._next = 1
+        self._next = secrets.randbelow(1 << 62)  # no store before this one gave these numbers
 
     def want(self, wanted: bool) -> None:
         with self._lock:

@@ -70,6 +70,18 @@ class NoteLaws(LawsOfOneStore):
         notes.want(True)
         assert notes.notes(10) == []
 
+    def test_no_number_is_given_twice(self, harness: Harness) -> None:
+        """Who reads notes keeps their numbers for a while after they were dropped."""
+        notes, numbers = _notes_of(harness.store), set[int]()
+        for n in range(3):
+            notes.want(True)
+            write(harness.store, Reading(TEN + n, 7000))
+            fresh = {note.number for note in _taken(notes)}
+            assert fresh
+            assert numbers.isdisjoint(fresh)
+            numbers |= fresh
+            notes.want(False)
+
 
 def _notes_of(store: Store) -> CommitNotes:
     notes = store.capabilities().commit_notes

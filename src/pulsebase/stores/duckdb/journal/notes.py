@@ -3,10 +3,12 @@
 A commit costs nothing more for it, since its journal frame says all there is to note. A small SQLite file beside the
 journal notes up to which row frames were read. Frames are read when somebody asks for notes, and before a file of the
 journal is dropped; so what was acknowledged is in the journal or noted. The file knows people by their numbers alone.
+The numbers of notes begin at a random place of a wide range whenever notes begin, so that none is given twice.
 """
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -36,6 +38,8 @@ CREATE INDEX IF NOT EXISTS notes_of_people ON notes (user_no);
 """
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON")
 _ADD = "INSERT INTO notes (user_no, series_no, start_us, end_us, readings) VALUES (?, ?, ?, ?, ?)"
+#: Where numbers may begin. As many again are left for what follows.
+_FIRST_NUMBERS = 1 << 62
 
 
 class JournalNotes:
@@ -150,6 +154,7 @@ class JournalNotes:
         def set_up(connection: sqlite3.Connection) -> None:
             connection.executescript(_SCHEMA)
             if connection.execute("SELECT count(*) FROM read_to").fetchone() == (0,):
+                _number_anew(connection)
                 connection.execute("INSERT INTO read_to VALUES (?)", [self._next_seq()])
 
         self._file = sqlite_file.opened(self._path, _PRAGMAS, set_up)
@@ -157,6 +162,7 @@ class JournalNotes:
     def _begin_at(self, seq: int) -> None:
         with self._changing() as connection:
             connection.execute("DELETE FROM notes")
+            _number_anew(connection)
             connection.execute("UPDATE read_to SET seq = ?", [seq])
 
     def _remove(self) -> None:
@@ -175,6 +181,11 @@ class JournalNotes:
     def _changing(self) -> AbstractContextManager[sqlite3.Connection]:
         assert self._file is not None
         return sqlite_file.changing(self._file, self._file_lock, self._path)
+
+
+def _number_anew(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'notes'")
+    connection.execute("INSERT INTO sqlite_sequence VALUES ('notes', ?)", [secrets.randbelow(_FIRST_NUMBERS)])
 
 
 def _gather(rows: Rows, found: dict[int, tuple[int, int, int]]) -> None:
