@@ -89,6 +89,8 @@ def _keep_busy(server: Server, stop: threading.Event) -> None:
             batch = [reading(second, 70), reading(second + 1, 71), reading(second + 2, 10)]
             client.post("/v1/metrics/heart-rate/batch", json={"readings": batch})
             client.post("/metrics/heart-rate", json=batch[0])
+            lines = "".join(json.dumps(each) + "\n" for each in batch)
+            client.post("/v1/metrics/heart-rate/bulk", content=lines, headers={"Content-Type": "application/x-ndjson"})
             for interval in ("1m", "1h", "1d", "raw"):  # with so few rows allowed, the last one is refused in the end
                 client.get("/v1/timeseries", params=month | {"interval": interval})
             hours = {"start": "2024-01-01", "end": "2024-02-01"}
