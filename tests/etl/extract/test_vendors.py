@@ -466,6 +466,15 @@ def test_a_second_answer_of_a_service_is_not_lost_in_silence(desk: Desk) -> None
     assert len(desk.rows) == 1
 
 
+def test_digits_of_other_scripts_are_no_numbers(desk: Desk) -> None:
+    wide = "\uff16\uff12"
+    rows = [("2024-01-15T10:00:00+00:00", wide), (f"2024-01-15T10:00:{wide[1]}0+00:00", 62)]
+    page = {"data": [{"bpm": bpm, "source": "awake", "timestamp": text} for text, bpm in rows]}
+    bring(desk, json.dumps(page).encode(), "oura.json")
+    assert [(place, field) for place, field, _ in desk.reasons] == [(1, "heart_rate"), (2, "timestamp")]
+    assert desk.rows == []
+
+
 def test_what_has_no_end_takes_no_memory(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_objects, "_OBJECT_CHARACTERS", 10_000)
     data = SAMSUNG_MINUTES[:-1] + b', {"heart_rate": "' + b"1" * 2_000_000
