@@ -119,6 +119,31 @@ def test_a_merge_that_a_shard_cannot_do_in_time_is_done_in_smaller_ones(
         assert len(parts.read("a")) == 4
 
 
+def test_settling_gives_up_only_when_the_smallest_merge_takes_too_long(
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "_LEAST_READINGS", 2)
+    with opened(urls, merge_readings=16) as parts:
+        for _ in range(4):
+            fill(parts, 2)
+        command, most = Server.command, 1
+
+        def hasty(server: Server, statement: str, *rest: Any, **named: Any) -> None:
+            if statement.lstrip().startswith("INSERT INTO readings"):
+                first, end = map(int, re.findall(r"stamp >= (\d+) AND stamp < (\d+)", statement)[0])
+                if (end - first) // commits.PLACES > most:
+                    raise QueryTimeoutError("too much at once")
+            command(server, statement, *rest, **named)
+
+        monkeypatch.setattr(Server, "command", hasty)
+        parts.merger.merge_all()
+        assert merged(parts)
+        most = 0
+        fill(parts, 2)
+        with pytest.raises(QueryTimeoutError):
+            parts.merger.merge_all()
+
+
 def test_merges_that_take_long_are_made_smaller_before_they_take_too_long(
     urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

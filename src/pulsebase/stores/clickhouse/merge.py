@@ -134,10 +134,11 @@ class Merger:
         merged, to = looked.marks.merged, _at_most(looked.decided, self._database.read(commits.held)[0])
         while merged < to:
             self._hold_lease()
+            tried = self._most_readings
             try:
                 self._merge(merged, self._end_of_merge(merged, to), alone=False)
             except QueryTimeoutError:
-                if self._most_readings == _LEAST_READINGS:
+                if tried == _LEAST_READINGS:
                     raise
             merged = self._database.read(commits.marks).merged
 
