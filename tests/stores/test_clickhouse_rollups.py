@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from pulsebase.model.errors import QueryTimeoutError
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.stores.clickhouse import migrate
 from pulsebase.stores.clickhouse.check import Checker
@@ -81,7 +83,9 @@ def test_days_are_what_their_hours_come_to_for_each_set_of_devices(parts: Parts)
     assert [row["of.device"] for row in kept(parts, "days")] == [[], []]
 
 
-def test_a_cluster_that_was_set_up_before_there_were_days_gets_them_of_all_hours(parts: Parts) -> None:
+def test_a_cluster_that_was_set_up_before_there_were_days_gets_them_of_all_hours(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     people = [f"p{n}" for n in range(7)]
     parts.write(
         *(Reading(TEN + n * 9 * HOUR_US, 7000 + n, "ab"[n % 2], None, user) for user in people for n in range(200))
@@ -96,8 +100,20 @@ def test_a_cluster_that_was_set_up_before_there_were_days_gets_them_of_all_hours
         # What is left of a fill that was interrupted.
         server.command("RENAME TABLE days TO days_unfilled", 30)
         server.command("INSERT INTO days_unfilled SELECT * REPLACE (9 AS person) FROM days_unfilled", 30)
-    with connect(parts.urls.postgres) as connection:
+    command, done = Server.command, list[int]()
+
+    def hasty(server: Server, statement: str, *rest: Any, **named: Any) -> None:
+        if found := re.search(r"INSERT INTO days_unfilled .* person >= (\d+) AND person < (\d+)", statement, re.DOTALL):
+            first, end = map(int, found.groups())
+            if end - first > 2:
+                raise QueryTimeoutError("too much at once")
+            done.append(end - first)
+        command(server, statement, *rest, **named)
+
+    with monkeypatch.context() as patched, connect(parts.urls.postgres) as connection:
+        patched.setattr(Server, "command", hasty)
         assert set_up_both(connection, parts.urls.cluster, PASSWORDS)[0] == []
+    assert sorted(set(done)) == [1, 2]
     after = {table: [dict(row, version=0) for row in _by_place(kept(parts, table))] for table in tables}
     assert after == before
     parts.write(*(Reading(TEN + n * HOUR_US, 7000 + n, "ab"[n % 2], None, user) for user in people for n in range(20)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from pulsebase.model.errors import QueryTimeoutError
 from pulsebase.stores.clickhouse import rollups
 from pulsebase.stores.clickhouse.engine import Server
 from pulsebase.stores.clickhouse.wipe import wipe_out
@@ -20,6 +22,19 @@ FROM hours GROUP BY year ORDER BY year
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The hours of a year of the people from `first` on before `end`. Years of 365 days end with a day."""
+
+    year: int
+    first: int
+    end: int
+
+    def which(self) -> str:
+        """Write the condition that an hour is in it."""
+        return f"intDiv(hour, 8760) = {self.year} AND person >= {self.first} AND person < {self.end}"
+
+
 def make_days(server: Server, tables: Sequence[str], unknown: Callable[[Collection[int]], list[int]]) -> None:
     """Make the table of days on a shard by these statements, with the days of all hours that are there.
 
@@ -34,9 +49,8 @@ def make_days(server: Server, tables: Sequence[str], unknown: Callable[[Collecti
     server.command(f"DROP TABLE IF EXISTS {_UNFILLED} SYNC", _LIMIT_S)
     for statement in tables:
         server.command(statement, _LIMIT_S)
-    for which in _pieces(server):
-        for statement in (rollups.HOURS_BY_TIME, rollups.days_of_hours(_UNFILLED)):
-            server.command(statement.format(which=which), _LIMIT_S)
+    for piece in _pieces(server):
+        _fill(server, piece)
     for table in (_UNFILLED, _BY_TIME):
         people = server.ask(f"SELECT DISTINCT person FROM {table}", _LIMIT_S)["person"].to_pylist()
         if removed := unknown(people):
@@ -44,10 +58,23 @@ def make_days(server: Server, tables: Sequence[str], unknown: Callable[[Collecti
     server.command(f"RENAME TABLE {_UNFILLED} TO {_DAYS}", _LIMIT_S)
 
 
-def _pieces(server: Server) -> Iterator[str]:
-    """Yield conditions that choose all hours, some people of a year at a time. Years of 365 days end with a day."""
+def _pieces(server: Server) -> Iterator[_Piece]:
+    """Yield pieces that are all hours together."""
     for row in server.ask(_YEARS, _LIMIT_S).to_pylist():
         people = row["last"] - row["first"] + 1
         step = max(1, people * _HOURS // row["n"])
         for first in range(row["first"], row["last"] + 1, step):
-            yield f"intDiv(hour, 8760) = {row['year']} AND person >= {first} AND person < {first + step}"
+            yield _Piece(row["year"], first, min(first + step, row["last"] + 1))
+
+
+def _fill(server: Server, piece: _Piece) -> None:
+    """Fill both tables from a piece, or from its halves where it takes too long."""
+    try:
+        for statement in (rollups.HOURS_BY_TIME, rollups.days_of_hours(_UNFILLED)):
+            server.command(statement.format(which=piece.which()), _LIMIT_S)
+    except QueryTimeoutError:
+        if piece.end - piece.first == 1:
+            raise
+        middle = (piece.first + piece.end) // 2
+        for half in (replace(piece, end=middle), replace(piece, first=middle)):
+            _fill(server, half)
