@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pulsebase.etl.importer import ImportWatcher
 from pulsebase.etl.results import FileResult
 from pulsebase.events import courier, event_file
 from pulsebase.events.kinds import Event, Stretch, stored
+from pulsebase.events.sender import SendOutcome
 from pulsebase.events.webhooks import Told
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.timerange import DAY_US, HOUR_US, SECOND_US, TimeRange
@@ -199,6 +201,52 @@ def test_a_receiver_that_is_gone_ends_its_webhook(place: Api, receiver: Receiver
     assert shown["ended"] == "its receiver wants nothing more (410)"
 
 
+def test_a_webhook_that_ends_meanwhile_has_nothing_wait_any_more(place: Api, receiver: Receiver, quick: None) -> None:
+    webhook = made(place, receiver)
+    webhooks = place.parts.services.webhooks
+    (as_it_was,) = webhooks.all()
+    receiver.status = 410
+    place.store(reading())
+    (dead,) = wait_for_states(place, webhook, "dead")
+    assert webhooks.retry(as_it_was, None, None) == 0
+    assert webhooks.retry(as_it_was, [dead["id"]], None) == 0
+    webhooks._file.note([Told(stored("ann", stretch()), [as_it_was.number])], wall_clock_us())
+    assert [each["id"] for each in deliveries(place, webhook)] == [dead["id"]]
+    webhooks._file._change("UPDATE deliveries SET state = 'waiting', due_us = 0")  # as an older version left it
+    webhooks._courier.close()
+    webhooks._courier._send(webhooks.all())
+    assert webhooks._courier._sending == {}
+
+
+@pytest.mark.parametrize("where", ["in the sender", "of the future"])
+def test_a_fault_of_a_delivery_is_a_failure_of_it_alone(
+    where: str, place: Api, receiver: Receiver, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with receiving() as other:
+        bad, good = made(place, other), made(place, receiver)
+        sending = place.parts.services.webhooks._courier._sender
+        real, answered = sending.send, sending._answered
+
+        def send(url: str, headers: dict[str, str], body: bytes) -> Future[SendOutcome]:
+            if where == "of the future" and url == other.url:
+                failed = Future[SendOutcome]()
+                failed.set_exception(UnicodeError("label too long"))
+                return failed
+            return real(url, headers, body)
+
+        async def answer(url: str, headers: dict[str, str], body: bytes) -> SendOutcome:
+            if url == other.url:
+                raise UnicodeError("label too long")
+            return await answered(url, headers, body)
+
+        monkeypatch.setattr(sending, "send", send)
+        monkeypatch.setattr(sending, "_answered", answer)
+        place.store(reading())
+        wait_for_states(place, good, "delivered")
+        (dead,) = wait_for_states(place, bad, "dead")
+        assert (dead["attempts"], dead["problem"]) == (4, "it could not be sent")
+
+
 def test_a_receiver_that_is_silent_is_left_and_holds_up_nobody(
     installed: Callable[..., Api], receiver: Receiver
 ) -> None:
@@ -257,6 +305,8 @@ def test_no_redirection_is_followed(place: Api, receiver: Receiver, quick: None)
         "https://93.184.215.14/in#fragment",
         "https://93.184.215.14:99999/",
         "https://no-such-host.invalid/in",
+        "https://a..b/in",
+        f"https://{'a' * 64}.example/in",
         "not a url",
     ],
 )

@@ -6,9 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from pulsebase.events.kinds import Stretch, stored
+from pulsebase.events.webhooks import Told
+from pulsebase.model.timerange import TimeRange
 from tests.support.process import wait_until
 from tests.support.receiver import ALLOWED, Receiver, receiving
 from tests.threats.conftest import fill, guarded, reading
+
+STRETCH = Stretch("heart_rate", TimeRange(0, 1), 1)
 
 
 @pytest.fixture
@@ -50,6 +55,25 @@ def test_a_webhook_tells_what_its_key_may_see_and_no_more(receiver: Receiver) ->
         (dead,) = place.owner.get(shown).json()["data"]
         assert dead["problem"] == "its key may not see this any more"
         assert len(receiver.came) == 2, "nothing is sent with a key that ended"
+
+
+def test_pages_of_deliveries_are_full_whomever_the_others_are_about(receiver: Receiver) -> None:
+    with guarded(**ALLOWED) as place:
+        fill(place, {"ann": 60.0, "bob": 90.0})
+        ann = place.client(place.key("ann", people=["ann"]))
+        webhook_id = ann.post("/v1/webhooks", json={"url": receiver.url, "events": ["readings.stored"]}).json()[
+            "webhook_id"
+        ]
+        webhooks = place.parts.services.webhooks
+        (webhook,) = webhooks.all()
+        who = ["ann", *["bob"] * 4, "ann", "bob", "ann"]  # as when the key was of both
+        webhooks._file.note([Told(stored(each, STRETCH), [webhook.number]) for each in who], 0)
+        path, found, cursor = f"/v1/webhooks/{webhook_id}/deliveries?limit=2", [], ""
+        while cursor is not None:
+            page = ann.get(path + cursor).json()
+            found.append([each["user_id"] for each in page["data"]])
+            cursor = None if page["next_cursor"] is None else f"&cursor={page['next_cursor']}"
+        assert found == [["ann", "ann"], ["ann"]]
 
 
 def test_only_admin_keys_make_webhooks(receiver: Receiver) -> None:

@@ -55,9 +55,7 @@ class AuthorizedWebhooks:
         self, webhook: Webhook, state: DeliveryState | None, before: int | None, limit: int
     ) -> Sequence[Delivery]:
         """See `Webhooks.deliveries`. About people out of reach there are none."""
-        people = caller().principal.people
-        found = self._inner.deliveries(webhook, state, before, limit)
-        return [each for each in found if people is None or each.user_id is None or each.user_id in people]
+        return self._inner.deliveries(webhook, state, before, limit, caller().principal.people)
 
     def import_finished(self, number: int, status: str, counts: ImportCounts) -> None:
         """Note that an import by a command ended, see `Webhooks.note`. For the owner alone."""

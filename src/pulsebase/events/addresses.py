@@ -81,7 +81,10 @@ def address_for(target: Target, private: Sequence[Network]) -> Address:
         ForbiddenAddressError: none may.
         OSError: the host is not found.
     """
-    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # an empty label, or one that is too long: no host can have such a name
+        raise OSError("no host has such a name") from error
     for _, _, _, _, place in found:
         address = ipaddress.ip_address(str(place[0]).partition("%")[0])
         if may_be_called(address, private, encrypted=target.scheme == "https"):

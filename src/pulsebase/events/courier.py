@@ -293,8 +293,7 @@ class Courier:
         """Note what came of what was sent."""
         for number, (delivery, future) in list(self._sending.items()):
             if future.done():
-                outcome = SendOutcome(None, "it was given up") if future.cancelled() else future.result()
-                self._note(delivery, outcome)
+                self._note(delivery, _outcome_of(future))
                 del self._sending[number]  # once it is noted, or it would be sent again at once
 
     def _note(self, delivery: Delivery, outcome: SendOutcome) -> None:
@@ -373,6 +372,16 @@ class Courier:
         oldest_us = backlog.oldest_us
         age_us = 0 if oldest_us is None else max(0, self._around.now_us() - oldest_us)
         telemetry.WEBHOOK_OLDEST_SECONDS.set(age_us / SECOND_US)
+
+
+def _outcome_of(future: Future[SendOutcome]) -> SendOutcome:
+    """Return what came of sending; whatever went wrong is a failure of this delivery alone."""
+    if future.cancelled():
+        return SendOutcome(None, "it was given up")
+    if (error := future.exception()) is not None:
+        logger.error("a webhook was not sent: %s", type(error).__name__)
+        return SendOutcome(None, "it could not be sent")
+    return future.result()
 
 
 def _events_of(notes: Iterable[CommitNote]) -> list[Event]:

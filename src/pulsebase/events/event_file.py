@@ -37,6 +37,8 @@ _PAUSE_S = 10
 KEPT_DELIVERED, KEPT_DEAD = 1_000, 10_000
 _FULL = "too many deliveries waited already"
 _SEALED_FOR = "webhook"
+#: A condition: a delivery is about nobody or one of the people of a JSON list, unless there is none.
+_WITHIN = "({0} IS NULL OR user_id IS NULL OR user_id IN (SELECT value FROM json_each({0})))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +224,20 @@ class EventFile:
         )
 
     def deliveries(
-        self, webhook: int, state: DeliveryState | None, before: int | None, limit: int
+        self,
+        webhook: int,
+        state: DeliveryState | None,
+        before: int | None,
+        limit: int,
+        people: Collection[str] | None = None,
     ) -> Sequence[Delivery]:
-        """Return deliveries of a webhook, the newest first; those of a state, and those before a number, if given."""
+        """Return deliveries of a webhook, the newest first; those of a state, and those before a number, if given. With
+        `people`, only those about them or about nobody.
+        """
         rows = self._rows(
             f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE webhook = ?1 AND (?2 IS NULL OR state = ?2) "
-            "AND (?3 IS NULL OR number < ?3) ORDER BY number DESC LIMIT ?4",
-            *(webhook, state, before, limit),
+            f"AND (?3 IS NULL OR number < ?3) AND {_WITHIN.format('?5')} ORDER BY number DESC LIMIT ?4",
+            *(webhook, state, before, limit, _json_of(people)),
         )
         return [delivery_of(row) for row in rows]
 
@@ -237,15 +246,14 @@ class EventFile:
     ) -> int | None:
         """Have dead deliveries of a webhook wait again, all or those of these numbers: the oldest, as many as may wait.
         With `people`, only those about them or about nobody. Return how many; None, and none of them wait, if one of
-        the numbers is not of a dead one.
+        the numbers is not of a dead one. None wait either if the webhook has ended.
         """
-        named, theirs = (None if each is None else json.dumps(sorted(each)) for each in (numbers, people))
         found = (
             "SELECT number FROM deliveries WHERE webhook = ?1 AND state = 'dead' "
             "AND (?2 IS NULL OR number IN (SELECT value FROM json_each(?2))) "
-            "AND (?3 IS NULL OR user_id IS NULL OR user_id IN (SELECT value FROM json_each(?3)))"
+            f"AND {_WITHIN.format('?3')}"
         )
-        asked = webhook, named, theirs
+        asked = webhook, _json_of(numbers), _json_of(people)
         with self.changing() as connection:
             if numbers is not None:
                 ((count,),) = connection.execute(f"SELECT count(*) FROM ({found})", asked).fetchall()
@@ -254,7 +262,8 @@ class EventFile:
             room = max(0, self.most_waiting - _waiting_for(connection, webhook))
             return connection.execute(
                 "UPDATE deliveries SET state = 'waiting', due_us = ?4, done_us = NULL, retried_us = ?4, "
-                f"attempts_before = attempts WHERE number IN ({found} ORDER BY number LIMIT ?5)",
+                f"attempts_before = attempts WHERE number IN ({found} ORDER BY number LIMIT ?5) "
+                "AND EXISTS (SELECT 1 FROM webhooks WHERE number = ?1 AND ended IS NULL)",
                 (*asked, now_us, room),
             ).rowcount
 
@@ -369,7 +378,7 @@ class EventFile:
                 connection.execute(
                     f"INSERT INTO deliveries ({DELIVERY_COLUMNS.removeprefix('number, ')}) "
                     "SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, NULL, ?, ?, NULL, 0 "
-                    "FROM webhooks WHERE number = ?",
+                    "FROM webhooks WHERE number = ? AND ended IS NULL",
                     (
                         *(event_id, each.event.type, user_id),
                         None if each.event.data is None else msgspec.json.encode(each.event.data),
@@ -378,7 +387,7 @@ class EventFile:
                         "waiting" if has_room else "dead",
                         now_us,
                         *((None, None) if has_room else (_FULL, now_us)),
-                        webhook,  # which may be gone by now
+                        webhook,  # which may be gone by now, or have ended
                     ),
                 )
 
@@ -408,6 +417,10 @@ class EventFile:
                 for statement in step.split(";"):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+
+
+def _json_of(values: Collection[int] | Collection[str] | None) -> str | None:
+    return None if values is None else json.dumps(list(values))
 
 
 def _waiting_for(connection: sqlite3.Connection, webhook: int) -> int:

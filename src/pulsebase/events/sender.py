@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import secrets
 import ssl
 import threading
@@ -18,6 +19,8 @@ import httpx2 as httpx
 
 from pulsebase.events.addresses import ForbiddenAddressError, Network, address_for, target_of
 from pulsebase.model.errors import RejectedError
+
+logger = logging.getLogger(__name__)
 
 _PREFIX = "whsec_"
 _SECRET_BYTES = 32
@@ -104,6 +107,9 @@ class Sender:
             return SendOutcome(None, "its address is not one that may be called")
         except (OSError, RejectedError, httpx.HTTPError, httpx.InvalidURL):
             return SendOutcome(None, "it could not be reached")
+        except Exception as error:
+            logger.error("a webhook was not sent: %s", type(error).__name__)  # what it says may name the URL
+            return SendOutcome(None, "it could not be sent")
 
     async def _answered(self, url: str, headers: dict[str, str], body: bytes) -> SendOutcome:
         target = target_of(url)

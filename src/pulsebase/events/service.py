@@ -97,10 +97,15 @@ class Webhooks:
         self._courier.wake()
 
     def deliveries(
-        self, webhook: Webhook, state: DeliveryState | None, before: int | None, limit: int
+        self,
+        webhook: Webhook,
+        state: DeliveryState | None,
+        before: int | None,
+        limit: int,
+        people: Collection[str] | None = None,
     ) -> Sequence[Delivery]:
-        """Return a webhook's deliveries, the newest first."""
-        return self._file.deliveries(webhook.number, state, before, limit)
+        """Return a webhook's deliveries, the newest first; with `people`, only those about them or about nobody."""
+        return self._file.deliveries(webhook.number, state, before, limit, people)
 
     def retry(self, webhook: Webhook, numbers: Collection[int] | None, people: Collection[str] | None) -> int:
         """Send dead deliveries again, all or those of these numbers, as if they had just happened; as many as may wait,
