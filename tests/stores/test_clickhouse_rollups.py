@@ -12,7 +12,7 @@ import pytest
 
 from pulsebase.model.errors import QueryTimeoutError
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
-from pulsebase.stores.clickhouse import migrate
+from pulsebase.stores.clickhouse import later_rollups, migrate
 from pulsebase.stores.clickhouse.check import Checker
 from pulsebase.stores.clickhouse.engine import Server
 from pulsebase.stores.clickhouse.migrate import set_up_both
@@ -143,7 +143,7 @@ def test_who_sets_the_store_up_waits_for_whoever_does(parts: Parts, monkeypatch:
     for server in parts.cluster.shards().values():
         server.command("RENAME TABLE days TO days_unfilled", 30)
     begun: list[str] = []
-    make_days, failed = migrate.make_days, list[BaseException]()
+    make_days, failed = later_rollups.make_days, list[BaseException]()
 
     def slowly(server: Server, *rest: Any) -> None:
         begun.append(server.name)

@@ -68,7 +68,8 @@ def test_pages_of_deliveries_are_full_whomever_the_others_are_about(receiver: Re
         (webhook,) = webhooks.all()
         who = ["ann", *["bob"] * 4, "ann", "bob", "ann"]  # as when the key was of both
         webhooks._file.note([Told(stored(each, STRETCH), [webhook.number]) for each in who], 0)
-        path, found, cursor = f"/v1/webhooks/{webhook_id}/deliveries?limit=2", [], ""
+        path, found = f"/v1/webhooks/{webhook_id}/deliveries?limit=2", []
+        cursor: str | None = ""
         while cursor is not None:
             page = ann.get(path + cursor).json()
             found.append([each["user_id"] for each in page["data"]])
