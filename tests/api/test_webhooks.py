@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from pulsebase import telemetry
 from pulsebase.etl.importer import ImportWatcher
@@ -22,6 +23,7 @@ from pulsebase.events.kinds import Event, Stretch, stored
 from pulsebase.events.sender import SendOutcome
 from pulsebase.events.webhooks import Told
 from pulsebase.ingest.validate import wall_clock_us
+from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.timerange import DAY_US, HOUR_US, SECOND_US, TimeRange
 from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.journal.notes import JournalNotes
@@ -245,6 +247,48 @@ def test_a_fault_of_a_delivery_is_a_failure_of_it_alone(
         wait_for_states(place, good, "delivered")
         (dead,) = wait_for_states(place, bad, "dead")
         assert (dead["attempts"], dead["problem"]) == (4, "it could not be sent")
+
+
+def test_what_cannot_be_noted_is_counted_once(
+    place: Api, receiver: Receiver, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "_TROUBLE_S", 0.01)
+    counter = telemetry.WEBHOOK_DELIVERIES.labels("delivered")
+    before = counter._value.get()
+    refused: list[Any] = []
+    real = event_file.EventFile.delivered
+
+    def delivered(self: event_file.EventFile, *values: Any) -> None:
+        if len(refused) < 3:
+            refused.append(values)
+            raise StoreUnavailableError("the disk is full", retry_after_s=1)
+        real(self, *values)
+
+    monkeypatch.setattr(event_file.EventFile, "delivered", delivered)
+    webhook = made(place, receiver)
+    place.store(reading())
+    wait_for_states(place, webhook, "delivered")
+    wait_until(lambda: counter._value.get() > before, "it is counted", 60)
+    assert (len(refused), counter._value.get()) == (3, before + 1)
+
+
+def test_the_end_of_an_import_is_told_with_counts_that_can_be_and_once_it_ended(place: Api, receiver: Receiver) -> None:
+    webhook = made(place, receiver, "import.finished")
+    services = place.parts.services
+    number = services.ingestor.register_origin("import", "by hand")
+    path = f"/v1/admin/imports/{number}/finished"
+    counts = dict.fromkeys(("files", "read", "written", "unchanged", "rejected", "people"), 1)
+
+    async def over_the_socket(scope: Any, receive: Any, send: Any) -> None:
+        await place.parts.app(scope | {"server": ("owner.sock", None)}, receive, send)
+
+    owner = TestClient(over_the_socket, base_url="http://localhost")
+    answer = owner.post(path, json={"status": "done"} | counts | {"read": 10**30})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "read"), answer.text
+    with services.imports._running.held("by hand"):
+        assert owner.post(path, json={"status": "done"} | counts).status_code == 409
+    assert owner.post(path, json={"status": "done"} | counts | {"read": 2**53}).status_code == 204
+    wait_for_states(place, webhook, "delivered")
 
 
 def test_a_receiver_that_is_silent_is_left_and_holds_up_nobody(

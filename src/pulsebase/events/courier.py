@@ -297,31 +297,41 @@ class Courier:
                 del self._sending[number]  # once it is noted, or it would be sent again at once
 
     def _note(self, delivery: Delivery, outcome: SendOutcome) -> None:
+        """Note what came of a delivery in the file, and count it once that is done: if the file cannot be written, this
+        is done again.
+        """
         now_us, attempts = self._around.now_us(), delivery.attempts + 1
-        trouble = self._trouble.setdefault(delivery.webhook, _Trouble())
         if outcome.problem is None:
-            telemetry.WEBHOOK_DELIVERIES.labels("delivered").inc()
-            self._trouble.pop(delivery.webhook)
             self._file.delivered(delivery.number, attempts, outcome.status, now_us)
+            self._trouble.pop(delivery.webhook, None)
+            telemetry.WEBHOOK_DELIVERIES.labels("delivered").inc()
             return
-        telemetry.WEBHOOK_DELIVERIES.labels("failed").inc()
         if outcome.status == _GONE:
-            self._trouble.pop(delivery.webhook)
             self._file.give_up(delivery.number, attempts, outcome.status, outcome.problem, now_us)
             self._file.end_webhook(delivery.webhook, "its receiver wants nothing more (410)", now_us)
+            self._trouble.pop(delivery.webhook, None)
+            telemetry.WEBHOOK_DELIVERIES.labels("failed").inc()
             return
-        trouble.failures += 1
-        pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(trouble.failures - 1, 16))
-        trouble.until_s = monotonic() + max(pause_s, outcome.retry_after_s or 0)
         is_old = now_us - (delivery.retried_us or delivery.noted_us) >= GIVEN_UP_AFTER_US
         tries = attempts - delivery.attempts_before
-        if tries > len(WAITS_S) or is_old:
-            telemetry.WEBHOOK_DELIVERIES.labels("dead").inc()
+        given_up = tries > len(WAITS_S) or is_old
+        if given_up:
             self._file.give_up(delivery.number, attempts, outcome.status, outcome.problem, now_us)
-            return
-        wait_s = max(WAITS_S[tries - 1] * random.uniform(1 - _JITTER, 1 + _JITTER), outcome.retry_after_s or 0)
-        due_us = now_us + int(wait_s * SECOND_US)
-        self._file.failed(delivery.number, attempts, outcome.status, outcome.problem, due_us)
+        else:
+            wait_s = max(WAITS_S[tries - 1] * random.uniform(1 - _JITTER, 1 + _JITTER), outcome.retry_after_s or 0)
+            due_us = now_us + int(wait_s * SECOND_US)
+            self._file.failed(delivery.number, attempts, outcome.status, outcome.problem, due_us)
+        self._pause(delivery.webhook, outcome.retry_after_s or 0)
+        telemetry.WEBHOOK_DELIVERIES.labels("failed").inc()
+        if given_up:
+            telemetry.WEBHOOK_DELIVERIES.labels("dead").inc()
+
+    def _pause(self, webhook: int, asked_s: float) -> None:
+        """Have a webhook pause after a failure, for as long as its receiver asked at least."""
+        trouble = self._trouble.setdefault(webhook, _Trouble())
+        trouble.failures += 1
+        pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(trouble.failures - 1, 16))
+        trouble.until_s = monotonic() + max(pause_s, asked_s)
 
     def _send(self, webhooks: Sequence[Webhook]) -> bool:
         """Begin to send what is due. Return whether there may be more to give up at once."""
@@ -355,8 +365,8 @@ class Courier:
         out_of_reach = reach is not None and reach.people is not None and delivery.user_id not in (None, *reach.people)
         if secret is None or reach is None or out_of_reach:
             problem = "its secret cannot be read" if secret is None else "its key may not see this any more"
-            telemetry.WEBHOOK_DELIVERIES.labels("dead").inc()
             self._file.give_up(delivery.number, delivery.attempts, None, problem, now_us)
+            telemetry.WEBHOOK_DELIVERIES.labels("dead").inc()
             return False
         body = delivery.body()
         headers = signed(secret, delivery.event_id, now_us // SECOND_US, body)

@@ -83,8 +83,12 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
     @routes.post("/imports/{import_id}/finished", status_code=204, response_model=None)
     def finish_import(import_id: ImportId, how: FinishedImport, _: Annotated[NoParameters, Query()]) -> Response:
         """Tell webhooks that an import by a command ended."""
-        if not any(each.number == import_id and each.kind == IMPORT_KIND for each in services.store.origins()):
+        origins = services.store.origins()
+        found = next((each for each in origins if each.number == import_id and each.kind == IMPORT_KIND), None)
+        if found is None:
             raise ProblemError("not-found", "there is no import of that id")
+        if services.imports.runs(found.name):
+            raise ProblemError("conflict", "the import still runs")
         counts = ImportCounts(how.files, how.read, how.written, how.unchanged, how.rejected, how.people)
         services.webhooks.import_finished(import_id, how.status, counts)
         return Response(status_code=204)

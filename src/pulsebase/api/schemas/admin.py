@@ -12,6 +12,9 @@ from pulsebase.api.schemas.series import MetricName
 from pulsebase.model.metrics import HEART_RATE, METRICS
 from pulsebase.stores.records import Kind
 
+#: The most that JSON holds exactly everywhere.
+_MOST_COUNTED = 2**53
+
 
 class ExportParameters(Parameters):
     """The people and the range of an export."""
@@ -68,12 +71,12 @@ class FinishedImport(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     status: Literal["done", "failed"]
-    files: int = Field(ge=0)
-    read: int = Field(ge=0)
-    written: int = Field(ge=0)
-    unchanged: int = Field(ge=0)
-    rejected: int = Field(ge=0)
-    people: int = Field(ge=0)
+    files: int = Field(ge=0, le=_MOST_COUNTED)
+    read: int = Field(ge=0, le=_MOST_COUNTED)
+    written: int = Field(ge=0, le=_MOST_COUNTED)
+    unchanged: int = Field(ge=0, le=_MOST_COUNTED)
+    rejected: int = Field(ge=0, le=_MOST_COUNTED)
+    people: int = Field(ge=0, le=_MOST_COUNTED)
 
 
 class StoredPeople(BaseModel):
