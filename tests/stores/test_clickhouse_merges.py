@@ -87,6 +87,14 @@ def test_it_merges_by_itself_and_tells_how_far_it_is(parts: Parts) -> None:
     assert not merged(parts)
 
 
+def commits_of(statement: str) -> int | None:
+    """How many commits a merge takes into `readings` by this statement; None if it is another."""
+    if not statement.lstrip().startswith("INSERT INTO readings"):
+        return None
+    first, end = map(int, re.findall(r"stamp >= (\d+) AND stamp < (\d+)", statement)[0])
+    return (end - first) // commits.PLACES
+
+
 def test_a_merge_that_a_shard_cannot_do_in_time_is_done_in_smaller_ones(
     urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,9 +105,8 @@ def test_a_merge_that_a_shard_cannot_do_in_time_is_done_in_smaller_ones(
         command, taken = Server.command, list[int]()
 
         def hasty(server: Server, statement: str, *rest: Any, **named: Any) -> None:
-            if statement.lstrip().startswith("INSERT INTO readings"):
-                first, end = map(int, re.findall(r"stamp >= (\d+) AND stamp < (\d+)", statement)[0])
-                taken.append((end - first) // commits.PLACES)
+            if (size := commits_of(statement)) is not None:
+                taken.append(size)
                 if taken[-1] > 2:
                     raise QueryTimeoutError("too much at once")
             command(server, statement, *rest, **named)
@@ -129,10 +136,8 @@ def test_settling_gives_up_only_when_the_smallest_merge_takes_too_long(
         command, most = Server.command, 1
 
         def hasty(server: Server, statement: str, *rest: Any, **named: Any) -> None:
-            if statement.lstrip().startswith("INSERT INTO readings"):
-                first, end = map(int, re.findall(r"stamp >= (\d+) AND stamp < (\d+)", statement)[0])
-                if (end - first) // commits.PLACES > most:
-                    raise QueryTimeoutError("too much at once")
+            if (commits_of(statement) or 0) > most:
+                raise QueryTimeoutError("too much at once")
             command(server, statement, *rest, **named)
 
         monkeypatch.setattr(Server, "command", hasty)
@@ -154,9 +159,8 @@ def test_merges_that_take_long_are_made_smaller_before_they_take_too_long(
         command, taken = Server.command, list[int]()
 
         def slow(server: Server, statement: str, *rest: Any, **named: Any) -> None:
-            if statement.lstrip().startswith("INSERT INTO readings"):
-                first, end = map(int, re.findall(r"stamp >= (\d+) AND stamp < (\d+)", statement)[0])
-                taken.append((end - first) // commits.PLACES)
+            if (size := commits_of(statement)) is not None:
+                taken.append(size)
                 parts.clock.now_s += 2 * taken[-1]
             command(server, statement, *rest, **named)
 

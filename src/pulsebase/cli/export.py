@@ -26,7 +26,7 @@ from pulsebase.cli.session import answer_of, session
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.model.exported import MANIFEST, manifest, readings_name, record_name
-from pulsebase.model.health_codes import METRIC_OF_SCHEMA
+from pulsebase.model.health_codes import METRIC_OF_SCHEMA, schema_problem
 from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec
 from pulsebase.model.summaries import DailySummary
 from pulsebase.query import fhir, open_mhealth
@@ -72,7 +72,7 @@ class ExportChoices:
     @property
     def in_one_file(self) -> bool:
         """Whether `out` names a single file: one whose extension is the format, or one of the format's."""
-        return self.out.suffix in _SUFFIXES.get(self.form, (f".{self.form}",))
+        return self.out.suffix in _suffixes_of(self.form)
 
 
 def run_export(settings: Settings, choices: ExportChoices) -> None:
@@ -128,10 +128,9 @@ def _require_schemas(metrics: Iterable[MetricSpec]) -> None:
     Raises:
         RejectedError: there is one; names `--metric`.
     """
-    known = [metric.name for metric in METRIC_OF_SCHEMA.values()]
     for metric in metrics:
-        if metric.name not in known:
-            raise RejectedError.of("--metric", f"Open mHealth has no schema for {metric.name}; for {', '.join(known)}")
+        if (problem := schema_problem(metric)) is not None:
+            raise RejectedError.of("--metric", problem)
 
 
 def _write_folder(client: httpx.Client, choices: ExportChoices, folder: Path) -> tuple[int, _Written]:
@@ -226,7 +225,7 @@ class _FilesByDay:
             of_heart_rate = name == HEART_RATE.name
             rows = batch if len(self._folders) == 1 else batch.filter(pc.equal(metrics, name))
             if name not in self._files:
-                suffix = _SUFFIXES.get(self._form, (f".{self._form}",))[0]
+                suffix = _suffixes_of(self._form)[0]
                 path = self._folders[name] / f"date={_EPOCH + timedelta(days=day)}" / f"part-0{suffix}"
                 path.parent.mkdir(parents=True)
                 schema = EXPORT_SCHEMA if of_heart_rate else VALUES_SCHEMA
@@ -367,6 +366,10 @@ class _HealthFile:
         for run in runs:
             for piece in self._pieces(run):
                 self._file.write((self._between if self._file.tell() else self._before) + piece)
+
+
+def _suffixes_of(form: str) -> Sequence[str]:
+    return _SUFFIXES.get(form, (f".{form}",))
 
 
 def _in_columns_of(schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -154,3 +154,11 @@ METRIC_OF_CODE = _metrics_of_codes()
 METRIC_OF_SCHEMA: Mapping[str, MetricSpec] = {
     schema.name: spec for spec in METRICS.values() if (schema := schema_of(spec)) is not None
 }
+
+
+def schema_problem(metric: MetricSpec) -> str | None:
+    """Return why Open mHealth cannot hold readings of the metric, None if it can."""
+    if schema_of(metric) is not None:
+        return None
+    known = ", ".join(spec.name for spec in METRIC_OF_SCHEMA.values())
+    return f"Open mHealth has no schema for {metric.name}; for {known}"

@@ -95,21 +95,13 @@ def resting_of(summary: DailySummary) -> Observation | None:
         return None
     method = summary.resting_heart_rate_method
     known = RESTING_HEART_RATE
-    code = {
-        "coding": [
-            {"system": known.system, "code": known.code, "display": known.display},
-            {"system": OUR_CODES, "code": RESTING, "display": "Resting heart rate of a day"},
-        ],
-        "text": "Resting heart rate",
-    }
+    codings = [
+        {"system": known.system, "code": known.code, "display": known.display},
+        {"system": OUR_CODES, "code": RESTING, "display": "Resting heart rate of a day"},
+    ]
     identity = f"{RESTING}/{summary.user_id}/{summary.day}/{method or ''}"
-    found: dict[str, Any] = {
-        "resourceType": "Observation",
-        "id": str(uuid5(_IDS, identity)),
-        "status": "final",
-        "category": _CATEGORY,
-        "code": code,
-        "subject": _reference("Patient", OUR_PEOPLE, summary.user_id),
+    about = _observation(identity, codings, "Resting heart rate", summary.user_id)
+    found = about | {
         "effectiveDateTime": summary.day.isoformat(),
         "valueQuantity": _quantity(HEART_RATE, summary.resting_heart_rate),
     }
@@ -141,12 +133,17 @@ def _about(metric: MetricSpec, user_id: str, what: str) -> dict[str, Any]:
         *({"system": each.system, "code": each.code, "display": each.display} for each in codes_of(metric).codings),
         {"system": OUR_CODES, "code": metric.name, "display": metric.title},
     ]
+    return _observation(f"{metric.name}/{user_id}/{what}", codings, metric.title, user_id)
+
+
+def _observation(identity: str, codings: Sequence[Mapping[str, str]], text: str, user_id: str) -> dict[str, Any]:
+    """Return what every Observation begins with. Its id is made of `identity`."""
     return {
         "resourceType": "Observation",
-        "id": str(uuid5(_IDS, f"{metric.name}/{user_id}/{what}")),
+        "id": str(uuid5(_IDS, identity)),
         "status": "final",
         "category": _CATEGORY,
-        "code": {"coding": codings, "text": metric.title},
+        "code": {"coding": codings, "text": text},
         "subject": _reference("Patient", OUR_PEOPLE, user_id),
     }
 

@@ -7,17 +7,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import TimeRange
-
-if TYPE_CHECKING:
-    pass
-
 
 #: A raw answer: one row a reading, by time, then device. `value` in hundredths of the unit.
 RAW_SCHEMA = pa.schema(

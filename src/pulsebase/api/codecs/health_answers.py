@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pulsebase.api.border.bounded_response import BoundedResponse
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.codecs.answers import FHIR_JSON, FHIR_NDJSON, OPEN_MHEALTH, places_in_headers, said_in_headers
-from pulsebase.model.health_codes import METRIC_OF_SCHEMA, schema_of
+from pulsebase.model.health_codes import schema_problem
 from pulsebase.model.metrics import MetricSpec
 from pulsebase.model.resolution import Resolution
 from pulsebase.query import fhir, open_mhealth
@@ -26,9 +26,8 @@ def require_writable(metrics: Sequence[MetricSpec], media_type: str) -> None:
         ProblemError: Open mHealth is asked for, and has no schema for one of them.
     """
     for metric in metrics:
-        if media_type == OPEN_MHEALTH and schema_of(metric) is None:
-            known = ", ".join(spec.name for spec in METRIC_OF_SCHEMA.values())
-            raise ProblemError("not-acceptable", f"Open mHealth has no schema for {metric.name}; for {known}")
+        if media_type == OPEN_MHEALTH and (problem := schema_problem(metric)) is not None:
+            raise ProblemError("not-acceptable", problem)
 
 
 def respond_in_health_format(answers: Sequence[SeriesAnswer], media_type: str, timeout_s: float) -> BoundedResponse:
