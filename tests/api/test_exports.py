@@ -180,6 +180,13 @@ def test_a_person_is_told_what_brought_their_readings_and_who_asked_about_them(a
         told = [archive.read(name) for name in ("imports.json", "audit.json")]
     assert [(each["kind"], each["readings"]) for each in brought] == [("push", 2), ("import", 20)]
     assert (brought[1]["id"], brought[1]["name"].startswith("heart_rate of the ward.csv 20")) == (number, True)
+    assert any_api.get("/v1/users/ann/origins").json() == {"user_id": "ann", "data": brought}
+    first_and_last = [(each["first_reading"], each["last_reading"]) for each in brought]
+    assert first_and_last == [
+        ("2024-01-15T10:00:00Z", "2024-01-16T10:00:00Z"),
+        ("2024-02-01T10:00:00Z", "2024-02-20T10:00:00Z"),
+    ]
+    assert_problem(any_api.get("/v1/users/nobody/origins"), 404, "not-found")
     (entry,) = asked
     assert (entry["key"], entry["route"], entry["user_id"], entry["requests"]) == (
         "ward",

@@ -191,6 +191,7 @@ def questions() -> Iterator[tuple[str, dict[str, str]]]:
     for user_id in PEOPLE:
         yield f"/v1/users/{user_id}", {}
         yield f"/v1/users/{user_id}/devices", {}
+        yield f"/v1/users/{user_id}/origins", {}
         yield f"/v1/users/{user_id}/export", {}
     for listed in ("", "?query=B", "?query=%C3%86r", "?limit=1", "?limit=2&query=n"):
         yield f"/v1/users{listed}", {}
@@ -202,7 +203,7 @@ def answer(api: Api, path: str, headers: dict[str, str]) -> tuple[object, ...]:
     if got.headers["Content-Type"] == "application/zip":  # which holds times, and devices in the order of the store
         with zipfile.ZipFile(io.BytesIO(got.content)) as archive:
             body = b"".join(b"".join(sorted(archive.open(name))) for name in archive.namelist())
-        body = re.sub(rb'"received_at": "[^"]+"', b"", body)
+    body = re.sub(rb'"received_at": ?"[^"]+"', b"", body)
     return got.status_code, got.headers["Content-Type"], got.headers.get("ETag"), body
 
 

@@ -84,6 +84,7 @@ def test_the_document_shows_each_route_once_under_v1(api: Api) -> None:
         "/v1/users": ["get", "post"],
         "/v1/users/{user_id}": ["delete", "get", "patch", "put"],
         "/v1/users/{user_id}/devices": ["get"],
+        "/v1/users/{user_id}/origins": ["get"],
         "/v1/users/{user_id}/devices/{device_id}/priority": ["delete", "put"],
     }
     assert shown | expected == shown

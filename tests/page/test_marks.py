@@ -1,9 +1,11 @@
-"""Notes, changes of device and signals: on a person's chart and on the system page."""
+"""Notes, changes of device, imports and signals: on a person's chart and on the system page."""
 
 from __future__ import annotations
 
+import json
 import re
 import time
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -73,13 +75,37 @@ def test_notes_and_changes_of_device_are_marked_told_and_changed(visit_worn: Ope
     # Marks are switched off one kind at a time, and that stays in the address.
     page.get_by_role("button", name="Devices", exact=True).click()
     expect(seen.chart).to_have_attribute("data-marks", "note-stretch")
-    expect(page).to_have_url(re.compile("marks=note%2Csource%2Csignal"))
+    expect(page).to_have_url(re.compile("marks=note%2Csource%2Cimport%2Csignal"))
     notes.get_by_role("button", name=re.compile("^Change the note")).click()
     dialog.get_by_role("button", name="Delete: this note").click()
     dialog.get_by_role("button", name="Really delete: this note").click()
     expect(notes).to_contain_text("Nothing is noted in this range.")
     expect(notes.get_by_role("button", name="Add a note")).to_be_focused()
     assert fetched(f"{address}/v1/users/ann/annotations")["data"] == []
+
+
+def test_where_the_readings_of_an_imported_file_begin_and_end_is_marked(
+    visit_worn: Opener, worn: tuple[str, int]
+) -> None:
+    address, start = worn
+    rows = [f"cyd,strap,{zulu(start + n * MINUTE_MS)},5{n % 10}" for n in range(60)]
+    content = "\n".join(["user_id,device_id,timestamp,heart_rate", *rows]).encode()
+    sent = urllib.request.Request(f"{address}/v1/imports?name=ward.csv", content, method="POST")
+    with urllib.request.urlopen(sent) as answer:
+        number = json.load(answer)["id"]
+    while fetched(f"{address}/v1/imports/{number}")["status"] in ("waiting", "running"):
+        time.sleep(0.05)
+    view = f"people=cyd&start={zulu(start - HOUR_MS)}&end={zulu(start + 3 * HOUR_MS)}&tz=UTC"
+    seen = visit_worn(f"/app/person?{view}")
+    expect(seen.chart).to_have_attribute("data-marks", "import import")
+    seen.chart.focus()
+    seen.page.keyboard.press("m")
+    tip = seen.page.locator(".chart-tip-mark[data-kind=import]")
+    expect(tip).to_contain_text("First reading from ward.csv, imported ")
+    seen.page.keyboard.press("m")
+    expect(tip).to_contain_text("Last reading from ward.csv, imported ")
+    seen.page.get_by_role("button", name="Imports", exact=True).click()
+    expect(seen.chart).to_have_attribute("data-marks", "")
 
 
 def test_signals_are_made_and_seen_on_the_chart_of_whom_they_hold(visit_worn: Opener) -> None:

@@ -114,6 +114,7 @@ ATTACKS: dict[str, Any] = {
     "GET /users/{user_id}/hrv": lambda _: {"params": DAYS},
     "GET /users/{user_id}/resting-heart-rate": lambda _: {"params": DAYS},
     "GET /users/{user_id}/devices": lambda _: {},
+    "GET /users/{user_id}/origins": lambda _: {},
     "GET /users/{user_id}/export": lambda _: {},
     "GET /users/{user_id}/sources": lambda _: {},
     "GET /etl/runs": lambda who: {"params": {"user_id": who}},

@@ -551,6 +551,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/users/{user_id}/origins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Origins
+         * @description List what brought the readings that are stored of a person now: streams of devices, connections to sources
+         *     and imports of files, with the first and the last reading of each. A key limited to some people is told only
+         *     the names of imports that were made with it.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["list_origins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/users/{user_id}/annotations": {
         parameters: {
             query?: never;
@@ -2024,6 +2048,28 @@ export interface components {
             /** @description The key's name in lists and in the audit trail. */
             name: string;
             user_ids?: string[] | null;
+        };
+        /**
+         * OriginEntry
+         * @description What brought some of a person's readings, and what is stored of it. The `kind` is `push` for a stream of devices,
+         *     `sync` for a connection to a source, `import` for a file; null, as name and instant are, where the key may not know.
+         */
+        OriginEntry: {
+            id: number;
+            kind: string | null;
+            name: string | null;
+            received_at: string | null;
+            readings: number;
+            first_reading: string;
+            last_reading: string;
+        };
+        /**
+         * OriginList
+         * @description What brought a person's readings, by id.
+         */
+        OriginList: {
+            user_id: string;
+            data: components["schemas"]["OriginEntry"][];
         };
         /**
          * PersonColumns
@@ -5099,6 +5145,72 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or the address has sent, asked or holds more than it may; wait. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot do it now; `detail` says what was kept of the request. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_origins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+                 * @example ann
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginList"];
                 };
             };
             /** @description The key or the address has sent, asked or holds more than it may; wait. */

@@ -48,6 +48,7 @@ export type TopHour = Exclude<
 >;
 export type Connection = AnswerOf<"/v1/users/{user_id}/sources">["data"][number];
 export type Device = AnswerOf<"/v1/users/{user_id}/devices">["data"][number];
+export type Origin = AnswerOf<"/v1/users/{user_id}/origins">["data"][number];
 export type ImportDetail = AnswerOf<"/v1/imports/{import_id}">;
 export type ImportCourse = NonNullable<ImportDetail["course"]>;
 export type ImportQuery = paths["/v1/imports"]["post"]["parameters"]["query"];

@@ -1,7 +1,8 @@
-/** What is marked on a person's chart beside the readings: notes, changes of device, connections, raised signals. */
+/** What is marked on a person's chart beside the readings: notes, changes of device, connections, imports, raised
+ * signals. */
 import type { Span } from "../time/range";
 
-export const MARKER_KINDS = ["note", "device", "source", "signal"] as const;
+export const MARKER_KINDS = ["note", "device", "source", "import", "signal"] as const;
 export type MarkerKind = (typeof MARKER_KINDS)[number];
 
 export interface Marker {

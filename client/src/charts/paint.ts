@@ -183,6 +183,7 @@ function flagPath(ctx: Ctx, kind: MarkerKind, x: number): void {
     note: [0, 0, FLAG_PX, half, 0, FLAG_PX],
     device: [0, 0, half, half, 0, FLAG_PX, -half, half],
     source: [-half, 0, half, 0, 0, FLAG_PX],
+    import: [-half, 0, half, 0, half, FLAG_PX, -half, FLAG_PX],
   }[kind];
   for (let i = 0; i < corners.length; i += 2) {
     const [right = 0, down = 0] = [corners[i], corners[i + 1]];

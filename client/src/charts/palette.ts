@@ -47,7 +47,13 @@ export const LIGHT_THEME: ChartTheme = {
   surface: "#ffffff",
   night: "#f1f3f7",
   zones: ["#8fc1e3", "#d98a1f", "#8c2d13"],
-  markers: { note: "#6a3fb5", device: "#5b6570", source: "#1c7a5c", signal: "#b3261e" },
+  markers: {
+    note: "#6a3fb5",
+    device: "#5b6570",
+    source: "#1c7a5c",
+    import: "#0b6bb0",
+    signal: "#b3261e",
+  },
 };
 
 export const DARK_THEME: ChartTheme = {
@@ -58,7 +64,13 @@ export const DARK_THEME: ChartTheme = {
   surface: "#171c22",
   night: "#12161c",
   zones: ["#27577a", "#c9851f", "#ffb199"],
-  markers: { note: "#c3a6ff", device: "#98a3ae", source: "#4fc49b", signal: "#ff8f7d" },
+  markers: {
+    note: "#c3a6ff",
+    device: "#98a3ae",
+    source: "#4fc49b",
+    import: "#6cb8f0",
+    signal: "#ff8f7d",
+  },
 };
 
 export function lineColour(theme: ChartTheme, slot: number): string {

@@ -14,6 +14,7 @@ const MARKS: Record<MarkerKind, string> = {
   note: "Notes",
   device: "Devices",
   source: "Connections",
+  import: "Imports",
   signal: "Signals",
 };
 
@@ -21,6 +22,7 @@ const SHAPES: Record<MarkerKind, string> = {
   note: "M2 1l9 5-9 5z",
   device: "M6 1l5 5-5 5-5-5z",
   source: "M1 1h10L6 11z",
+  import: "M1 1h10v10H1z",
   signal: "M6 1a5 5 0 1 1 0 10a5 5 0 1 1 0-10z",
 };
 

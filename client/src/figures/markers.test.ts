@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Device, Signal } from "../api/types";
-import { changeMarkers, deviceMarkers, mayChange, signalMarkers } from "./markers";
+import { changeMarkers, deviceMarkers, importMarkers, mayChange, signalMarkers } from "./markers";
 import { ruleText, spelledDuration } from "./signals";
 import { durationLabel } from "./words";
 
@@ -43,6 +43,33 @@ describe("changes of device", () => {
       [at("10:04"), "From a to b"],
       [at("10:06"), "From b to a"],
     ]);
+  });
+});
+
+describe("imports", () => {
+  const origin = (id: number, kind: string | null, name: string | null, readings = 2) => ({
+    id,
+    kind,
+    name,
+    received_at: kind && "2026-11-21T20:00:00Z",
+    readings,
+    first_reading: "2026-11-21T10:00:00Z",
+    last_reading: "2026-11-21T12:00:00Z",
+  });
+
+  it("are where the readings of a file begin and end, without what others brought", () => {
+    const one = origin(4, "import", "Takeout.zip 2026-11-21T20:00:00.000001Z");
+    const others = [
+      origin(1, "push", "http"),
+      origin(2, "sync", "oura/ann"),
+      origin(3, null, null),
+    ];
+    const marks = importMarkers([...others, one], "UTC").map(({ start, text }) => [start, text]);
+    expect(marks).toEqual([
+      [at("10:00"), "First reading from Takeout.zip, imported 21 Nov 2026"],
+      [at("12:00"), "Last reading from Takeout.zip, imported 21 Nov 2026"],
+    ]);
+    expect(importMarkers([origin(5, "import", "one.csv", 1)], "UTC")).toHaveLength(1);
   });
 });
 

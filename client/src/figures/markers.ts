@@ -1,7 +1,9 @@
 /** Answers of the server as marks on a person's chart. */
-import type { Connection, Device, Note, Signal } from "../api/types";
+import type { Connection, Device, Note, Origin, Signal } from "../api/types";
+import { dateLabel } from "../charts/labels";
 import type { Marker } from "../charts/markers";
 import { ruleText } from "./signals";
+import { importedName } from "./words";
 
 export function noteMarkers(notes: readonly Note[]): Marker[] {
   return notes.map(({ annotation_id: id, start, end, text }) => ({
@@ -62,6 +64,21 @@ export function sourceMarkers(
     end: null,
     text: `Connected to ${nameOf(source)}`,
   }));
+}
+
+/** Where the readings of each imported file begin, and where they end. */
+export function importMarkers(origins: readonly Origin[], zone: string): Marker[] {
+  return origins.flatMap(({ id, kind, name, received_at: received, ...stored }) => {
+    if (kind !== "import" || name === null || received === null) return [];
+    const from = `from ${importedName(name)}, imported ${dateLabel(Date.parse(received), zone)}`;
+    const ends = [
+      { start: Date.parse(stored.first_reading), text: `First reading ${from}` },
+      { start: Date.parse(stored.last_reading), text: `Last reading ${from}` },
+    ];
+    return (stored.readings === 1 ? ends.slice(0, 1) : ends).map(
+      (end): Marker => ({ ...end, id: `${id} ${end.text}`, kind: "import", end: null }),
+    );
+  });
 }
 
 /** The episodes of a person that are open, until now. */

@@ -61,6 +61,11 @@ export function numberLabel(value: number, locale = LOCALE): string {
 }
 
 /** `1 day`, `1,024 days`. */
+/** The server tells imports of equal names apart by when they came, which the page says beside the name. */
+export function importedName(name: string): string {
+  return name.replace(/ \d{4}-\d\d-\d\dT[\d:.]+Z$/, "");
+}
+
 export function pluralLabel(count: number, one: string, several: string, locale = LOCALE): string {
   return `${count.toLocaleString(locale)} ${count === 1 ? one : several}`;
 }

@@ -6,6 +6,7 @@ import { lowerBound } from "../charts/tracks";
 import {
   changeMarkers,
   deviceMarkers,
+  importMarkers,
   mayChange,
   noteMarkers,
   signalMarkers,
@@ -38,7 +39,7 @@ export interface Markers {
 
 /** Asked for once the chart has its picture. */
 export function useMarkers(page: Page): Markers {
-  const { people, recordOf, asked, answerable, subject, chart, series, now } = page;
+  const { people, recordOf, asked, answerable, subject, chart, series, zone, now } = page;
   const [count, setCount] = useState(0);
   const again = useCallback(() => setCount((former) => former + 1), []);
   const [userId = ""] = people;
@@ -69,6 +70,9 @@ export function useMarkers(page: Page): Markers {
   const sources = useAnswer(
     shows("source") ? { path: "/v1/users/{user_id}/sources", query: {}, ...about } : null,
   );
+  const origins = useAnswer(
+    shows("import") ? { path: "/v1/users/{user_id}/origins", query: {}, ...about } : null,
+  );
   const signals = useAnswer(
     shows("signal")
       ? {
@@ -88,15 +92,29 @@ export function useMarkers(page: Page): Markers {
       ...noteMarkers(noted),
       ...(minutes.answer ? changeMarkers(minutes.answer.data) : deviceMarkers(worn)),
       ...sourceMarkers(sources.answer?.data ?? NONE, sourceName),
+      ...importMarkers(origins.answer?.data ?? NONE, zone),
       ...signalMarkers(signals.answer?.data ?? NONE, userId, now),
     ];
     return all.filter(({ kind }) => kinds.includes(kind)).sort((a, b) => a.start - b.start);
-  }, [noted, worn, minutes.answer, sources.answer, signals.answer, userId, now, kinds]);
+  }, [
+    noted,
+    worn,
+    minutes.answer,
+    sources.answer,
+    origins.answer,
+    signals.answer,
+    userId,
+    zone,
+    now,
+    kinds,
+  ]);
   const inRange = useMemo(() => {
     const byId = new Map(noted.map((note) => [note.annotation_id, note]));
     return markersIn(noteMarkers(noted), asked).flatMap(({ id }) => byId.get(id) ?? []);
   }, [noted, asked]);
-  const failed = [notes, devices, minutes, sources, signals].find(({ error }) => error !== null);
+  const failed = [notes, devices, minutes, sources, origins, signals].find(
+    ({ error }) => error !== null,
+  );
   return {
     markers,
     notes: inRange,

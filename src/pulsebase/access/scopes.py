@@ -67,6 +67,7 @@ NEEDS: Mapping[str, Need] = {
     "GET /users/{user_id}/hrv": "read",
     "GET /users/{user_id}/resting-heart-rate": "read",
     "GET /users/{user_id}/devices": "read",
+    "GET /users/{user_id}/origins": "read",
     "GET /users/{user_id}/annotations": "read",
     "GET /users/{user_id}/export": "read",
     "GET /users/{user_id}/sources": "read",

@@ -28,6 +28,7 @@ from pulsebase.stores.contract import (
     Cancellation,
     Capabilities,
     Origin,
+    OriginExtent,
     SeriesQuery,
     Store,
     StoredValues,
@@ -171,6 +172,10 @@ class AuthorizedStore(WrapperStore):
         for number in numbers:
             require_everybody_or(number, self._access)
         return self._inner.origin_readings(numbers, cancellation)
+
+    def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
+        """See `contract.Reader.origin_extents`."""
+        return self._inner.origin_extents(user_id, cancellation) if caller().reaches(user_id) else []
 
     # --- changes ---
 

@@ -37,6 +37,7 @@ from pulsebase.stores.reports import (
     CommitNote,
     Expiry,
     Origin,
+    OriginExtent,
     ScrubReport,
     StoredValues,
     origin_of_nobody,
@@ -63,6 +64,7 @@ __all__ = [
     "Embedded",
     "Expiry",
     "Origin",
+    "OriginExtent",
     "Reader",
     "Registry",
     "ScrubReport",
@@ -251,6 +253,14 @@ class Reader(Protocol):
     def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         """How many readings are stored under each of these numbers now: one that came again from elsewhere is no longer
         among them. It may take a look at every stored reading.
+
+        Raises:
+            QueryCancelledError: the question was taken back.
+        """
+
+    def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
+        """What is stored of the person under each origin, by number: all readings, losers and confidence 0 included.
+        It may take a look at every stored reading of the person.
 
         Raises:
             QueryCancelledError: the question was taken back.

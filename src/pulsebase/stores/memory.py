@@ -41,6 +41,7 @@ from pulsebase.stores.contract import (
     CommitNote,
     Expiry,
     Origin,
+    OriginExtent,
     ScrubReport,
     SeriesQuery,
     Store,
@@ -373,6 +374,14 @@ class MemoryStore(Store):
         with self._lock:
             counts = Counter(reading.origin for kept in self._readings.values() for reading in kept.values())
         return {number: counts[number] for number in numbers}
+
+    def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
+        Deadline.after(None, cancellation).check()
+        times_us: dict[int, list[int]] = {}
+        with self._lock:
+            for reading in self._readings.get(user_id, {}).values():
+                times_us.setdefault(reading.origin, []).append(reading.time_us)
+        return [OriginExtent(number, len(of), min(of), max(of)) for number, of in sorted(times_us.items())]
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         answer = StoredValues.nothing(len(readings))

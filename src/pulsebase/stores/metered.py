@@ -17,7 +17,7 @@ from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US, TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
-from pulsebase.stores.contract import Cancellation, Origin, SeriesQuery, Store, TotalsQuery
+from pulsebase.stores.contract import Cancellation, Origin, OriginExtent, SeriesQuery, Store, TotalsQuery
 from pulsebase.stores.wrapper import WrapperStore
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,10 @@ class MeteredStore(WrapperStore):
     def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
         return self._timed("origin_readings", lambda: self._inner.origin_readings(numbers, cancellation))
+
+    def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
+        """See `contract.Reader.origin_extents`."""
+        return self._timed("origin_extents", lambda: self._inner.origin_extents(user_id, cancellation))
 
     def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
         """See `contract.Reader.last_time_us`."""

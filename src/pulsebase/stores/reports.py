@@ -27,6 +27,16 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginExtent:
+    """What is stored of a person under the origin `number`: at least one reading. Times in microseconds UTC."""
+
+    number: int
+    readings: int
+    first_us: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredValues:
     """What is stored of readings, row by row: whether they are `there`, and what they say. Where nothing is there, the
     other columns mean nothing. Confidences are `NO_CONFIDENCE` for none.

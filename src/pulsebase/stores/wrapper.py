@@ -20,6 +20,7 @@ from pulsebase.stores.contract import (
     CheckReport,
     Expiry,
     Origin,
+    OriginExtent,
     ScrubReport,
     SeriesQuery,
     Store,
@@ -163,6 +164,10 @@ class WrapperStore:
     def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
         return self._inner.origin_readings(numbers, cancellation)
+
+    def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
+        """See `contract.Reader.origin_extents`."""
+        return self._inner.origin_extents(user_id, cancellation)
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         """See `contract.Reader.stored_values`."""

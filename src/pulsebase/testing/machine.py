@@ -360,7 +360,13 @@ class StoreMachine(RuleBasedStateMachine):
         origins = []
         for store in self.both:
             counts = store.origin_readings([each.number for each in store.origins()])
-            origins.append({(each.kind, each.name): counts[each.number] for each in store.origins()})
+            named = {each.number: (each.kind, each.name) for each in store.origins()}
+            extents = {
+                (user_id, *named[each.number]): (each.readings, each.first_us, each.last_us)
+                for user_id in PEOPLE
+                for each in store.origin_extents(user_id)
+            }
+            origins.append(({name: counts[number] for number, name in named.items()}, extents))
         assert origins[0] == origins[1]
 
     def _compare_standing(self) -> None:

@@ -3,7 +3,7 @@ import { useState } from "react";
 import type { AnswerOf } from "../../api/types";
 import { Answered, Card } from "../../components/Card";
 import { ImportSummary } from "../../components/ImportSummary";
-import { countLabel } from "../../figures/words";
+import { countLabel, importedName } from "../../figures/words";
 import { useTick } from "../../live/useTick";
 import { goToSearch, useSearch } from "../../state/navigation";
 import { sourceName } from "../../state/sources";
@@ -22,11 +22,6 @@ const STATES: Record<Import["status"], { label: string; tone: string }> = {
   failed: { label: "Failed", tone: "bad" },
   past: { label: "Ended earlier", tone: "plain" },
 };
-
-/** The server tells imports of equal names apart by when they came, which stands beside it here. */
-function fileName(name: string): string {
-  return name.replace(/ \d{4}-\d\d-\d\dT[\d:.]+Z$/, "");
-}
 
 /** What a connection has brought is named by its source and person. */
 function connectionName(name: string): string {
@@ -111,7 +106,7 @@ function ImportRow({ one, now }: { one: Import; now: number }) {
       onToggle={(event) => setOpen((event.target as HTMLDetailsElement).open)}
     >
       <summary>
-        <span className="import-name">{fileName(one.name)}</span>
+        <span className="import-name">{importedName(one.name)}</span>
         <span className={`badge badge-${tone}`}>{label}</span>
         {about}
       </summary>

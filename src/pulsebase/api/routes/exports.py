@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import Annotated, Any
 
 import msgspec
-import pyarrow as pa
 from fastapi import APIRouter, Path, Query, Response
 
 from pulsebase.api.border.bounded_response import BoundedResponse
@@ -17,21 +15,19 @@ from pulsebase.api.border.request_shares import SharedRoute
 from pulsebase.api.codecs.answers import Pieces
 from pulsebase.api.components import RequestServices
 from pulsebase.api.routes.audit import shown_entry
+from pulsebase.api.routes.origins import origin_entries
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier
 from pulsebase.etl.state import RUNS_KEPT, RunFilter
 from pulsebase.model.exported import MANIFEST, manifest, readings_name, record_name
 from pulsebase.model.metrics import HEART_RATE, METRICS
-from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange, format_us
+from pulsebase.model.timerange import MAX_US, TimeRange
 from pulsebase.query.exports import exported_records, in_units, ndjson_lines, values_in_units
-from pulsebase.stores.contract import Origin
 from pulsebase.stores.records import KINDS
 
 _ZIP = "application/zip"
 _ANSWER: dict[int | str, dict[str, Any]] = {200: {"content": {_ZIP: {}}}}
 #: The fastest compression level. Readings are so alike that they compress well even at this one.
 _PACKING = 1
-#: How many days with readings are searched for their origins at a time.
-_DAYS_AT_ONCE = 7
 
 
 def router(services: RequestServices) -> APIRouter:
@@ -72,7 +68,6 @@ def _archive(
     services: RequestServices, user_id: str, texts: dict[str, bytes], others: Sequence[str]
 ) -> Generator[bytes, None, None]:
     """Yield the bytes of the archive. `others` are the person's metrics besides heart rate; each has a file."""
-    days: set[int] = set()
     pieces = Pieces()
     with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED, compresslevel=_PACKING) as archive:
         for name, value in texts.items():
@@ -85,10 +80,9 @@ def _archive(
                 archive.open(f"{name}.ndjson", "w", force_zip64=True) as file,
             ):
                 for batch in batches:
-                    days |= {time_us // DAY_US for time_us in batch["time"][:1].cast(pa.int64()).to_pylist()}
                     file.write(ndjson_lines(in_units(batch) if metric is HEART_RATE else values_in_units(batch)))
                     yield pieces.take()
-        archive.writestr("imports.json", _text(_origins(services, user_id, sorted(days))))
+        archive.writestr("imports.json", _text(origin_entries(services, user_id)))
         with archive.open("audit.json", "w", force_zip64=True) as file:
             before = b"[\n"
             for entry in services.audit.about(user_id):
@@ -97,26 +91,3 @@ def _archive(
                 yield pieces.take()
             file.write(b"[]" if before[:1] == b"[" else b"\n]")
     yield pieces.take()
-
-
-def _origins(services: RequestServices, user_id: str, days: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the origins of the person's readings on these days, and how many each brought. A caller whose key is
-    limited to some people sees only the number of an origin that belongs to others.
-    """
-    counts: Counter[int] = Counter()
-    for first in range(0, len(days), _DAYS_AT_ONCE):
-        some = days[first : first + _DAYS_AT_ONCE]
-        found = services.store.readings(user_id, TimeRange(some[0] * DAY_US, (some[-1] + 1) * DAY_US))
-        counts.update({each["values"]: each["counts"] for each in found["origin"].value_counts().to_pylist()})
-    known = services.store.origins_of(user_id, counts)
-    return [_origin(number, counts[number], known.get(number)) for number in sorted(counts)]
-
-
-def _origin(number: int, readings: int, origin: Origin | None) -> dict[str, Any]:
-    return {
-        "id": number,
-        "kind": None if origin is None else origin.kind,
-        "name": None if origin is None else origin.name,
-        "received_at": None if origin is None else format_us(origin.received_us),
-        "readings": readings,
-    }

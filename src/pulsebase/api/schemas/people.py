@@ -160,6 +160,29 @@ class DeviceList(BaseModel):
     data: list[DeviceEntry]
 
 
+class OriginEntry(BaseModel):
+    """What brought some of a person's readings, and what is stored of it. The `kind` is `push` for a stream of devices,
+    `sync` for a connection to a source, `import` for a file; null, as name and instant are, where the key may not know.
+    """
+
+    model_config = ConfigDict(title="Origin")
+
+    id: int
+    kind: str | None
+    name: str | None
+    received_at: str | None
+    readings: int
+    first_reading: str
+    last_reading: str
+
+
+class OriginList(BaseModel):
+    """What brought a person's readings, by id."""
+
+    user_id: str
+    data: list[OriginEntry]
+
+
 class RemovedPriorities(BaseModel):
     """How many settings of a device's priority were removed."""
 

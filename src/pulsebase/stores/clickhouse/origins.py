@@ -1,4 +1,4 @@
-"""What is stored under the origins: how much, and that it is gone."""
+"""What is stored under the origins: how much, of everybody or of a person, and that it is gone."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from pulsebase.stores.clickhouse.chains import KEY, LAST_AND_BROUGHT
+from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.read import consistent
 from pulsebase.stores.clickhouse.removal import RemovedPeople, look_without_removed
-from pulsebase.stores.clickhouse.stored import listed
-from pulsebase.stores.contract import Cancellation
+from pulsebase.stores.clickhouse.stored import Named, listed, looking_up
+from pulsebase.stores.contract import Cancellation, OriginExtent
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.postgres.database import PostgresDatabase
 
 #: Merged readings that nothing staged replaces, and staged ones, each under its origin.
-_COUNTS = f"""
+_EXTENTS = f"""
 WITH fresh AS (SELECT {KEY} FROM stage WHERE {{staged}} AND {{people}})
-SELECT origin, sum(n) AS n
+SELECT origin, sum(n) AS readings, min(first) AS first_us, max(last) AS last_us
 FROM (
-    SELECT origin, count() AS n FROM readings FINAL
-    WHERE {{live}} AND {{people}} AND gone = 0 AND origin IN {{origins}} AND ({KEY}) NOT IN fresh
+    SELECT origin, count() AS n, min(time) AS first, max(time) AS last FROM readings FINAL
+    WHERE {{live}} AND {{people}} AND gone = 0 AND {{origins}} AND ({KEY}) NOT IN fresh
     GROUP BY origin
     UNION ALL
-    SELECT brought.4 AS origin, count() AS n
+    SELECT origin, count() AS n, min(time) AS first, max(time) AS last
     FROM (
-        SELECT {KEY}, {LAST_AND_BROUGHT} FROM rows WHERE {{visible}} AND ({KEY}) IN fresh GROUP BY {KEY}
+        SELECT time, brought.4 AS origin FROM (
+            SELECT {KEY}, {LAST_AND_BROUGHT} FROM rows WHERE {{visible}} AND ({KEY}) IN fresh GROUP BY {KEY}
+        ) WHERE last.6 = 0
     )
-    WHERE last.6 = 0 AND brought.4 IN {{origins}}
-    GROUP BY brought.4
+    WHERE {{origins}}
+    GROUP BY origin
 )
 GROUP BY origin
 """
@@ -78,19 +81,34 @@ class OriginCounter:
             return {}
 
         def ask(known: RemovedPeople) -> Counter[int]:
-            statement = _COUNTS.format(
-                staged=known.state.staged(),
-                live=known.state.not_expired(),
-                visible=known.state.condition(),
-                people=known.not_removed(),
-                origins=listed(numbers),
-            )
+            statement = _statement(known.state, known.not_removed(), f"origin IN {listed(numbers)}")
             counts: Counter[int] = Counter()
             limit_s = self._options.question_limit_s
             for answer in self._cluster.ask_shards(statement, limit_s, None, deadline.cancellation):
                 for row in answer.to_pylist():
-                    counts[row["origin"]] += row["n"]
+                    counts[row["origin"]] += row["readings"]
             return counts
 
         counts = consistent(self._database, look_without_removed, ask, deadline) or Counter()
         return {number: counts[number] for number in numbers}
+
+    def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
+        """See `contract.Reader.origin_extents`."""
+        deadline = Deadline.after(None, cancellation)
+
+        def ask(named: Named) -> list[OriginExtent]:
+            (person,) = named.people
+            statement = f"{_statement(named.state, f'person = {person}', 'true')} ORDER BY origin"
+            limit_s = self._options.question_limit_s
+            (answer,) = self._cluster.ask_shards(statement, limit_s, person, deadline.cancellation)
+            columns = ("origin", "readings", "first_us", "last_us")
+            return [OriginExtent(*(int(row[name]) for name in columns)) for row in answer.to_pylist()]
+
+        return consistent(self._database, looking_up([user_id]), ask, deadline) or []
+
+
+def _statement(state: Snapshot, people: str, origins: str) -> str:
+    """Write the question what is stored of these people under these origins; both are conditions."""
+    return _EXTENTS.format(
+        staged=state.staged(), live=state.not_expired(), visible=state.condition(), people=people, origins=origins
+    )

@@ -45,6 +45,7 @@ from pulsebase.stores.contract import (
     CheckReport,
     Expiry,
     Origin,
+    OriginExtent,
     ScrubReport,
     SeriesQuery,
     StoredValues,
@@ -194,6 +195,9 @@ class ClickHouseStore:
 
     def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         return self._origins.origin_readings(numbers, cancellation)
+
+    def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
+        return self._origins.origin_extents(user_id, cancellation)
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         return self._stored.stored_values(readings)

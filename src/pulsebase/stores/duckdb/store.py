@@ -37,6 +37,7 @@ from pulsebase.stores.contract import (
     CheckReport,
     Expiry,
     Origin,
+    OriginExtent,
     ScrubReport,
     SeriesQuery,
     StoredValues,
@@ -181,6 +182,9 @@ class DuckdbStore:
 
     def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         return self._answers.origin_readings(numbers, cancellation)
+
+    def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
+        return self._answers.origin_extents(user_id, cancellation)
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         return self._answers.stored_values(readings)

@@ -1,5 +1,5 @@
 """Which origin a reading has after several writes of it, by the rule of `contract.Writer.write`, and how many readings
-an origin has.
+an origin has, of everybody or of a person.
 
 The rows of a reading, in commit order, form a chain. The reading's origin is that of the last row that changed
 something or that a device sent. Every merge and every query decides by this rule, so the origin does not depend on
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pulsebase.stores.contract import OriginExtent
 from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.postgres.horizon import HORIZON
 from pulsebase.stores.postgres.origins import PUSHES
+from pulsebase.stores.postgres.series_keys import keys_of
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, RawTable, readings
-from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH
+from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH, bucket
 
 _OF_EACH = 'PARTITION BY user_id COLLATE "C", device_id COLLATE "C", timestamp ORDER BY seq'
 
@@ -95,6 +97,57 @@ counted AS (
 )
 SELECT origin, sum(n)::bigint FROM counted WHERE origin = ANY(%(origins)s) GROUP BY origin
 """
+
+
+#: The same of a person, reading by reading only in hours with staged readings or with several origins.
+_ORIGIN_EXTENTS = f"""
+WITH staged AS ({staged("user_id = ANY(%(users)s)")}),
+dirty AS (SELECT DISTINCT user_id, {bucket("1 hour")} AS start_at FROM staged),
+mixed AS (SELECT DISTINCT user_id, {bucket("1 day", "start_at")} AS start_at FROM dirty),
+days AS (
+    SELECT d.*, d.origin IS NULL OR EXISTS (
+        SELECT FROM mixed WHERE mixed.user_id = d.user_id AND mixed.start_at = d.start_at
+    ) AS divided
+    FROM pulsebase.d1_dev AS d WHERE d.user_id = ANY(%(users)s) AND d.{_LIVE}
+),
+hours AS (
+    SELECT h.*, EXISTS (SELECT FROM dirty WHERE dirty.user_id = h.user_id AND dirty.start_at = h.start_at) AS is_dirty
+    FROM days AS d CROSS JOIN LATERAL (
+        SELECT * FROM pulsebase.h1_dev AS i
+        WHERE i.user_id = d.user_id AND i.device_id = d.device_id
+          AND i.start_at >= d.start_at AND i.start_at < d.start_at + INTERVAL '1 day'
+        {APART}
+    ) AS h WHERE d.divided
+),
+found AS (
+    SELECT origin, n_all, first_at, last_at FROM days WHERE NOT divided
+    UNION ALL
+    SELECT origin, n_all, first_at, last_at FROM hours WHERE origin IS NOT NULL AND NOT is_dirty
+    UNION ALL
+    SELECT r.origin, 1, r.timestamp, r.timestamp FROM hours AS h CROSS JOIN LATERAL (
+        {
+    readings(
+        "i.user_id = h.user_id AND i.device_id = h.device_id "
+        "AND i.timestamp >= h.start_at AND i.timestamp < h.start_at + INTERVAL '1 hour'"
+    )
+}
+    ) AS r
+    WHERE (h.origin IS NULL OR h.is_dirty) AND NOT EXISTS (
+        SELECT FROM staged AS s
+        WHERE s.user_id = r.user_id AND s.device_id = r.device_id AND s.timestamp = r.timestamp
+    )
+    UNION ALL
+    SELECT origin, 1, timestamp, timestamp FROM staged
+)
+SELECT origin, sum(n_all)::bigint, min(first_at), max(last_at) FROM found GROUP BY origin ORDER BY origin
+"""
+
+
+def origin_extents(connection: Connection, user_id: str) -> list[OriginExtent]:
+    """See `contract.Reader.origin_extents`."""
+    keys = list(keys_of(connection, [user_id]))
+    rows = connection.execute(_ORIGIN_EXTENTS, {"users": keys}, binary=True).fetchall()
+    return [OriginExtent(*row) for row in rows]
 
 
 def origin_readings(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:

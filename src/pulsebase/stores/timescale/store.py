@@ -33,6 +33,7 @@ from pulsebase.stores.contract import (
     CheckReport,
     Expiry,
     Origin,
+    OriginExtent,
     ScrubReport,
     SeriesQuery,
     StoredValues,
@@ -48,7 +49,7 @@ from pulsebase.stores.timescale.aggregates import find_stale, forget_stale, refr
 from pulsebase.stores.timescale.merge import merge_staged
 from pulsebase.stores.timescale.migrate import require_current
 from pulsebase.stores.timescale.options import TimescaleOptions
-from pulsebase.stores.timescale.origins import origin_readings
+from pulsebase.stores.timescale.origins import origin_extents, origin_readings
 from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES
 from pulsebase.stores.timescale.stage import StageRows
 from pulsebase.stores.timescale.stored_values import stored_values
@@ -243,6 +244,9 @@ class TimescaleStore:
     def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         found = self._database.read(lambda connection: origin_readings(connection, numbers), cancellation=cancellation)
         return {number: found.get(number, 0) for number in numbers}
+
+    def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
+        return self._database.read(lambda connection: origin_extents(connection, user_id), cancellation=cancellation)
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         return self._database.read(lambda connection: stored_values(connection, readings))

@@ -6,11 +6,13 @@ from itertools import product
 
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import (
+    DAY_US,
     HOUR_US,
     MINUTE_US,
     TimeRange,
 )
 from pulsebase.model.users import User
+from pulsebase.stores.contract import OriginExtent
 from pulsebase.testing.harness import GivenReading as Reading
 from pulsebase.testing.harness import Harness, StoredRow, batch_of, rows_of, write
 from pulsebase.testing.laws.base import LawsOfOneStore
@@ -139,6 +141,36 @@ class OriginLaws(LawsOfOneStore):
             assert each.origin_readings([]) == {}
             assert each.origin_readings([file + 1]) == {file + 1: 0}
             assert all(origin.received_us > THAT_DAY.end_us for origin in each.origins())
+            extents = [OriginExtent(watch, 5, TEN, TEN + 4), OriginExtent(file, 4, TEN + 5, TEN + 8)]
+            assert each.origin_extents("ann") == extents
+            assert each.origin_extents("nobody") == []
+
+    def test_what_origins_brought_of_a_person_is_told_over_days_devices_and_metrics(self, harness: Harness) -> None:
+        store = harness.store
+        watch, file, other = (store.register_origin("import", name) for name in ("watch", "file", "other"))
+        hour = [Reading(TEN + n * MINUTE_US, 7000 + n, "device_a") for n in range(60)]
+        store.write([batch_of(hour, watch)])
+        store.write([batch_of([each._replace(time_us=each.time_us + DAY_US) for each in hour], file)])
+        harness.settle()
+        # In one hour of several origins: a value that another file changes, and a device of its own.
+        store.write(
+            [batch_of([Reading(TEN + 9 * MINUTE_US, 9900, "device_a"), Reading(TEN - 1, 7000, "strap")], other)]
+        )
+        harness.settle()
+        store.write([batch_of([Reading(TEN + 2 * DAY_US, 3000, "ring")], other, "hrv_rmssd")])
+        store.write([batch_of([Reading(TEN + 30 * MINUTE_US, 7000, user_id="bob")], other)])
+        # Sent again as it is stored: it stays with what brought it.
+        store.write([batch_of([hour[5]._replace(time_us=hour[5].time_us + DAY_US)], other)])
+        store.delete("ann", TimeRange(TEN, TEN + 1))
+        for each in states(harness):
+            assert each.origin_extents("ann") == [
+                OriginExtent(watch, 58, TEN + MINUTE_US, TEN + 59 * MINUTE_US),
+                OriginExtent(file, 60, TEN + DAY_US, TEN + DAY_US + 59 * MINUTE_US),
+                OriginExtent(other, 3, TEN - 1, TEN + 2 * DAY_US),
+            ]
+            assert each.origin_extents("bob") == [OriginExtent(other, 1, TEN + 30 * MINUTE_US, TEN + 30 * MINUTE_US)]
+        harness.store.remove_user("bob")
+        assert harness.store.origin_extents("bob") == []
 
     @settled_or_not
     def test_undoing_a_second_import_of_the_same_file_leaves_the_first(self, harness: Harness, settled: bool) -> None:

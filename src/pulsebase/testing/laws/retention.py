@@ -72,6 +72,9 @@ class RetentionLaws(LawsOfOneStore):
             assert {row[2] >= horizon_us for row in rows_of(each.stored())} == {True}
             live = sum(row[0] == "cyd" for row in rows_of(each.stored()))
             assert each.origin_readings([origin]) == {origin: live}
+            (extent,) = each.origin_extents("cyd")
+            assert (extent.number, extent.readings) == (origin, live)
+            assert extent.first_us >= horizon_us
             assert {row[2] >= horizon_us for row in harness.back_door()} == {True}
             assert each.check().problems == ()
 

@@ -18,6 +18,7 @@ from pulsebase.stores.contract import (
     STORED_SCHEMA,
     TOTALS_SCHEMA,
     Cancellation,
+    OriginExtent,
     SeriesQuery,
     StoredValues,
     TotalsQuery,
@@ -27,6 +28,7 @@ from pulsebase.stores.duckdb.merge.stage import NO_CONFIDENCE, Rows
 from pulsebase.stores.duckdb.parts import StoreParts
 from pulsebase.stores.duckdb.people.series_numbers import MetricNumbers, series_number
 from pulsebase.stores.duckdb.read import series, totals
+from pulsebase.stores.duckdb.read.origin_extents import origin_extents, together
 from pulsebase.stores.duckdb.read.overviews import Extent
 from pulsebase.stores.duckdb.read.snapshots import Snapshots
 from pulsebase.stores.duckdb.read.stored_values import is_of_other_hours, numbers_of, stored_values
@@ -112,6 +114,15 @@ class ReadingAnswers:
         """See `contract.Reader.origin_readings`."""
         with self._snapshots.export(cancellation) as snapshot:
             return snapshot.counts(numbers, self._parts.push_origins)
+
+    def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
+        """See `contract.Reader.origin_extents`."""
+        user_no = self._users.find(user_id)
+        found: list[OriginExtent] = []
+        for series_no in () if user_no is None else self._metrics.series_of(user_no):
+            with self._snapshots.series(series_no, None, cancellation) as snapshot:
+                found += origin_extents(snapshot, self._parts.push_origins)
+        return together(found)
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         """See `contract.Reader.stored_values`."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.rollups import I64
-from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange
+from pulsebase.model.timerange import DAY_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.engine.cached_state import CachedState
@@ -31,12 +31,11 @@ from pulsebase.stores.duckdb.people.series_numbers import (
     people_of,
     series_number,
 )
+from pulsebase.stores.duckdb.read.unmerged import SAME_KEY, keys_of
 
 #: Readings fetched at a time, at some 25 bytes each, several times over. A person's day is not divided.
 _PIECE_ROWS = 1 << 20
 _HOURS_OF_DAY = 24
-#: The condition on `second` lets the engine skip row groups outside the time of the unmerged rows.
-_SAME_KEY = "u.user_no = r.user_no AND u.device_no = r.device_no AND u.second = r.second AND u.t = r.t"
 _COLUMNS = ", ".join(DTYPES)
 
 
@@ -128,9 +127,9 @@ class ExportSnapshot:
         fresh = fresh.take((fresh.origin == origin) & (fresh.v != TOMBSTONE))
         statement = f"SELECT {_COLUMNS} FROM readings AS r WHERE origin = $origin"
         values = {"origin": origin, "most": most - min(len(fresh), most)}
-        with relation(self.connection, "unmerged", _keys(self.unmerged)):
+        with relation(self.connection, "unmerged", keys_of(self.unmerged)):
             if len(self.unmerged):
-                statement += f" AND NOT EXISTS (SELECT 1 FROM unmerged AS u WHERE {_SAME_KEY})"
+                statement += f" AND NOT EXISTS (SELECT 1 FROM unmerged AS u WHERE {SAME_KEY})"
             stored = Rows(**self.connection.execute(statement + " LIMIT $most", values).fetchnumpy())
         return Rows.joined([fresh.take(slice(0, most)), stored])
 
@@ -142,8 +141,8 @@ class ExportSnapshot:
         asked = f"origin IN ({', '.join(str(int(number)) for number in origins)})"
         found = Counter(self._counts(f"SELECT origin, count(*) FROM readings WHERE {asked} GROUP BY origin"))
         if len(self.unmerged):
-            with relation(self.connection, "unmerged", _keys(self.unmerged)):
-                replaced = f"SELECT r.origin, count(*) FROM readings AS r JOIN unmerged AS u ON {_SAME_KEY}"
+            with relation(self.connection, "unmerged", keys_of(self.unmerged)):
+                replaced = f"SELECT r.origin, count(*) FROM readings AS r JOIN unmerged AS u ON {SAME_KEY}"
                 found.subtract(self._counts(f"{replaced} WHERE r.{asked} GROUP BY r.origin"))
             self.deadline.check()
             owned = self._owned(pushes)
@@ -160,9 +159,9 @@ class ExportSnapshot:
         asked = self.unmerged.take(~pushes.among(self.unmerged.origin))
         if len(asked) == 0:
             return self.unmerged
-        with relation(self.connection, "unmerged", _keys(asked)):
+        with relation(self.connection, "unmerged", keys_of(asked)):
             columns = ", ".join(f"r.{name}" for name in DTYPES)
-            statement = f"SELECT {columns} FROM readings AS r SEMI JOIN unmerged AS u ON {_SAME_KEY}"
+            statement = f"SELECT {columns} FROM readings AS r SEMI JOIN unmerged AS u ON {SAME_KEY}"
             stored = Rows(**self.connection.execute(statement).fetchnumpy())
         rows = Rows.joined([stored, self.arrived])
         self.deadline.check()
@@ -274,11 +273,6 @@ def _cut(interval: TimeRange, first_day: int, end_day: int) -> _Piece:
 
 def _is_asked(rows: Rows, asked: _Asked | None) -> npt.NDArray[np.bool_]:
     return np.ones(len(rows), np.bool_) if asked is None else asked.among(rows.user_no)
-
-
-def _keys(rows: Rows) -> pa.Table:
-    columns = {"user_no": rows.user_no, "device_no": rows.device_no, "t": rows.t, "second": rows.t // SECOND_US}
-    return pa.table(columns)
 
 
 def _texts(numbers: npt.NDArray[np.int32], names: IdNumbers) -> tuple[npt.NDArray[np.int32], list[str]]:

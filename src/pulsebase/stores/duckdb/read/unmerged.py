@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from pulsebase.model.columns import Columns
 from pulsebase.model.rollups import I32, I64, Mask
-from pulsebase.model.timerange import HOUR_US, TimeRange
+from pulsebase.model.timerange import HOUR_US, SECOND_US, TimeRange
 from pulsebase.stores.duckdb.engine.transactions import State
 from pulsebase.stores.duckdb.merge.hour_rollups import hour_codes
 from pulsebase.stores.duckdb.merge.ordering import group_starts
@@ -21,6 +22,9 @@ from pulsebase.stores.duckdb.people.series_numbers import metrics_of, people_of
 #: By person number: whether a query is about this person.
 People = npt.NDArray[np.bool_]
 
+#: The condition that a reading `r` has the key of a row `u` of `keys_of`. The one on `second` lets the engine skip row
+#: groups outside the time of these rows.
+SAME_KEY = "u.user_no = r.user_no AND u.device_no = r.device_no AND u.second = r.second AND u.t = r.t"
 _LATE = "SELECT * FROM late WHERE t >= $start AND t < $end ORDER BY seq"
 #: How many hours' changes are cached at most, at 48 bytes each.
 _MOST_REMEMBERED = 1_000_000
@@ -45,6 +49,12 @@ class Unmerged(Columns):
     def codes(self) -> I64:
         """Return the code of each row's person and hour."""
         return hour_codes(self.rows.user_no, self.rows.t // HOUR_US)
+
+
+def keys_of(rows: Rows) -> pa.Table:
+    """Return the keys of readings, as a table that statements can use."""
+    columns = {"user_no": rows.user_no, "device_no": rows.device_no, "t": rows.t, "second": rows.t // SECOND_US}
+    return pa.table(columns)
 
 
 def unmerged_rows(  # noqa: PLR0917 one state, and what is asked of it
