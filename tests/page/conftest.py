@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.page.server import crowd_server, demo_server
-from tests.page.visit import KEEP_SCENES, Visit
+from tests.page.visit import DESKTOP, KEEP_SCENES, PATIENCE_MS, Visit
 from tests.page.wire import Wire, wire_to
 from tests.support.browser import ABSENT, FLAGS, browser_path
-
-DESKTOP = (1440, 900)
-#: On a busy machine an answer takes longer than the library waits of itself.
-PATIENCE_MS = 20_000
 
 Opener = Callable[..., Visit]
 
@@ -83,13 +79,14 @@ def opener(browser: Browser, address: str) -> Iterator[Opener]:
     contexts: list[BrowserContext] = []
     visits: list[Visit] = []
 
-    def open_path(path: str, size: tuple[int, int] = DESKTOP, **options: Any) -> Visit:
+    def open_path(path: str, size: tuple[int, int] = DESKTOP, bears: Sequence[str] = (), **options: Any) -> Visit:
         viewport = {"width": size[0], "height": size[1]}
         given = {"viewport": viewport, "locale": "en-GB", "timezone_id": "Europe/Berlin"} | options
         context = browser.new_context(**given)
         context.add_init_script(KEEP_SCENES)
         contexts.append(context)
         visits.append(Visit(context.new_page(), address))
+        visits[-1].bear(*bears)
         visits[-1].page.goto(address + path)
         return visits[-1]
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.process import Place, Server, reading, serving
+from tests.support.process import Place, Server, reading, serving, wait_until
 
 
 @pytest.fixture(scope="module")
 def guarded(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(Place(tmp_path_factory.mktemp("login"), access="on")) as running:
+    # It looks for new keys twice a second: until then they are wrong ones, of which it takes few a minute.
+    with serving(Place(tmp_path_factory.mktemp("login"), access="on", wrong_keys_per_min="6000")) as running:
         yield running
 
 
@@ -27,9 +27,13 @@ def test_the_page_asks_for_a_key_and_shows_what_it_is_for(browser: Browser, guar
     ):
         keys[name] = guarded.place.run("keys", "create", name, *more).stdout.strip()
     headers = {"authorization": f"Bearer {keys['gateway']}"}
-    while guarded.client.post("/v1/metrics/heart-rate", json=reading("ann", 0), headers=headers).status_code == 401:
-        time.sleep(0.2)  # the server looks for new keys twice a second, and takes few wrong ones a minute
-    guarded.client.post("/v1/metrics/heart-rate", json=reading("bob", 0), headers=headers)
+
+    def stored(name: str) -> bool:
+        answer = guarded.client.post("/v1/metrics/heart-rate", json=reading(name, 0), headers=headers)
+        return answer.status_code == 202
+
+    wait_until(lambda: stored("ann"), "the server knows the new keys")
+    assert stored("bob")
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{guarded.url}/app/")
@@ -61,8 +65,7 @@ def test_the_page_asks_for_a_key_and_shows_what_it_is_for(browser: Browser, guar
 def test_a_key_is_remembered_where_that_is_wanted_and_makes_one_for_a_phone(browser: Browser, guarded: Server) -> None:
     key = guarded.place.run("keys", "create", "boss", "--scope", "admin").stdout.strip()
     headers = {"authorization": f"Bearer {key}"}
-    while guarded.client.get("/v1/access", headers=headers).status_code == 401:
-        time.sleep(0.2)
+    wait_until(lambda: guarded.client.get("/v1/access", headers=headers).status_code == 200, "the server knows the key")
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{guarded.url}/app/import")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.page.conftest import PATIENCE_MS, Opener, opener
+from tests.page.conftest import Opener, opener
 from tests.page.server import fetched, now_ms, push, zulu
 from tests.page.visit import Visit, hover
-from tests.support.process import Place, serving
+from tests.support.process import Place, serving, wait_until
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -50,6 +49,7 @@ def test_notes_and_changes_of_device_are_marked_told_and_changed(visit_worn: Ope
     expect(tip).to_contain_text("From watch to strap")
     page.keyboard.press("n")
     dialog = page.get_by_role("dialog", name="Add a note about ann")
+    expect(dialog.get_by_label("Text")).to_be_focused()
     page.keyboard.type("a new strap")
     dialog.get_by_role("button", name="Save").press("Enter")
     expect(dialog).to_have_count(0)
@@ -59,7 +59,7 @@ def test_notes_and_changes_of_device_are_marked_told_and_changed(visit_worn: Ope
     kept = fetched(f"{address}/v1/users/ann/annotations")["data"]
     assert [(one["start"], one["end"], one["text"]) for one in kept] == [(zulu(start + HOUR_MS), None, "a new strap")]
     expect(seen.chart).to_have_attribute("data-marks", re.compile("^(note device|device note)$"))
-    assert seen.page.evaluate("lastScene.markers.flags.length") == 2
+    assert seen.scene("lastScene.markers.flags.length") == 2
     expect(page.locator("[aria-live=polite]").last).to_contain_text("a new strap. From watch to strap. ann: 7")
     # At the pointer, and changed into a stretch.
     hover(seen.chart, 0.51)
@@ -93,8 +93,7 @@ def test_where_the_readings_of_an_imported_file_begin_and_end_is_marked(
     sent = urllib.request.Request(f"{address}/v1/imports?name=ward.csv", content, method="POST")
     with urllib.request.urlopen(sent) as answer:
         number = json.load(answer)["id"]
-    while fetched(f"{address}/v1/imports/{number}")["status"] in ("waiting", "running"):
-        time.sleep(0.05)
+    wait_until(lambda: fetched(f"{address}/v1/imports/{number}")["status"] == "done", "the file is imported")
     view = f"people=cyd&start={zulu(start - HOUR_MS)}&end={zulu(start + 3 * HOUR_MS)}&tz=UTC"
     seen = visit_worn(f"/app/person?{view}")
     expect(seen.chart).to_have_attribute("data-marks", "import import")
@@ -145,9 +144,7 @@ def test_webhooks_are_made_and_what_they_did_not_take_is_shown(visit_worn: Opene
     deliveries = f"{address}/v1/webhooks/{made['webhook_id']}/deliveries"
     for name in ("bob", "cleo"):
         push(address, name, [(start, 70)])
-    given_up_at = time.monotonic() + PATIENCE_MS / 1000
-    while not fetched(f"{deliveries}?state=dead")["data"] and time.monotonic() < given_up_at:
-        time.sleep(0.1)
+    wait_until(lambda: fetched(f"{deliveries}?state=dead")["data"], "a delivery is given up")
     page.reload()
     row = card.locator("details.import-row")
     expect(row).to_contain_text("1 given up")
@@ -161,15 +158,18 @@ def test_webhooks_are_made_and_what_they_did_not_take_is_shown(visit_worn: Opene
 
 #: What has the focus: its name, and whether that is seen; the name is empty where it is on nothing.
 FOCUS = """async () => {
-  // The browser scrolls to it with the next frame.
-  for (let frames = 0; frames < 2; frames += 1) await new Promise(requestAnimationFrame);
   const element = document.activeElement;
   if (!element || element === document.body) return ['', false];
   const name = element.ariaLabel || element.labels?.[0]?.innerText || element.innerText || element.className;
-  const { outlineStyle, outlineWidth } = getComputedStyle(element);
-  const { top, bottom, width } = element.getBoundingClientRect();
-  const drawn = outlineStyle !== 'none' && parseFloat(outlineWidth) > 0;
-  return [name.trim(), drawn && width > 0 && bottom > 0 && top < innerHeight];
+  const seen = () => {
+    const { outlineStyle, outlineWidth } = getComputedStyle(element);
+    const { top, bottom, width } = element.getBoundingClientRect();
+    const drawn = outlineStyle !== 'none' && parseFloat(outlineWidth) > 0;
+    return drawn && width > 0 && bottom > 0 && top < innerHeight;
+  };
+  // The browser scrolls to it with one of the next frames, while answers may still move what is around it.
+  for (let frames = 0; frames < 60 && !seen(); frames += 1) await new Promise(requestAnimationFrame);
+  return [name.trim(), seen()];
 }"""
 #: More than any page has places for the focus.
 MOST_TABS = 150
@@ -212,6 +212,7 @@ def test_everything_is_reached_without_a_pointer(visit_worn: Opener, worn: tuple
     seen = visit_worn("/app/?people=ann")
     page, hands = seen.page, _Keyboard(seen)
     expect(seen.chart).to_have_attribute("data-pieces", re.compile("ann"))
+    expect(page.locator(".person-name", has_text="bob")).to_be_visible()
     assert hands.step() == "Skip to the content"
     hands.go("bob")
     hands.press("Space")
