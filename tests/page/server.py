@@ -146,11 +146,15 @@ def _command(folder: Path, command: Sequence[str]) -> None:
 
 @contextmanager
 def _server(folder: Path, command: Sequence[str], ready: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """Run a server, as the installed command: the demo starts a process of its own, which a fork has hung at."""
+    """Run a server; the demo as the installed command: it starts a process of its own, which a fork has hung at."""
     log = folder / "server.log"
-    line = [PULSEBASE, *command, "--port", "0"]
+    line = [*command, "--port", "0"]
+    process: Process
     with log.open("wb") as output:
-        process: Process = subprocess.Popen(line, cwd=folder, env=environment, stdout=output, stderr=output)
+        if command[0] == "demo":
+            process = subprocess.Popen([PULSEBASE, *line], cwd=folder, env=environment, stdout=output, stderr=output)
+        else:
+            process = fork_command(line, cwd=folder, env=environment, stdout=output, stderr=output)
     try:
         yield _address(process, log, ready)
     finally:

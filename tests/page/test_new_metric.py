@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, expect
 from tests.page.conftest import opener
 from tests.page.server import newer_server, zulu
 from tests.support.postgres import empty_timescale
-from tests.support.process import PULSEBASE
+from tests.support.process import run_command
 
 NOON = 1_705_320_000_000  # 12:00 on the fifteenth of January 2024, UTC
 MINUTE_MS = 60_000
@@ -48,6 +48,7 @@ class Newer:
 
     http: httpx.Client
     address: str
+    folder: Path
     environment: Mapping[str, str]
 
     def store(self, user_id: str, values: Mapping[int, float] = VALUES) -> None:
@@ -58,7 +59,7 @@ class Newer:
 
     def run(self, *command: str) -> str:
         """What a command of the same version prints."""
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+        done = run_command(command, cwd=self.folder, env=self.environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -80,14 +81,14 @@ def newer(
         newer_server(folder, settings) as (address, environment),
         httpx.Client(base_url=address, timeout=60) as http,
     ):
-        yield Newer(http, address, environment)
+        yield Newer(http, address, folder, environment)
 
 
 def test_it_is_listed_as_its_entry_has_it(newer: Newer) -> None:
     listed = newer.http.get("/v1/metrics").json()["data"]
     assert listed[-1] == {"metric": "blood_glucose", "title": "Blood glucose", "unit": "mmol/l", "min": 2, "max": 30}
     assert len(listed) == 10
-    assert "blood_glucose" in newer.run(PULSEBASE, "openapi")
+    assert "blood_glucose" in newer.run("openapi")
 
 
 def test_it_comes_in_by_every_door(newer: Newer) -> None:
@@ -127,13 +128,13 @@ def test_it_is_imported_from_files(newer: Newer, tmp_path: Path) -> None:
             lines = csv.DictWriter(text, list(rows[0]))
             lines.writeheader()
             lines.writerows(rows)
-    assert "blood_glucose: 3 read, 3 written" in newer.run(PULSEBASE, "import", str(named))
-    assert "2 written" in newer.run(PULSEBASE, "import", str(plain), "--metric", "glucose")
+    assert "blood_glucose: 3 read, 3 written" in newer.run("import", str(named))
+    assert "2 written" in newer.run("import", str(plain), "--metric", "glucose")
     asked = DAY | {"user_id": "gus", "metric": "blood_glucose", "interval": "raw"}
     assert newer.http.get("/v1/timeseries", params=asked).json()["columns"]["value"] == [5, 6, 7, 8, 9]
     moved = tmp_path / "gus.zip"
     moved.write_bytes(newer.http.get("/v1/users/gus/export").content)
-    assert "blood_glucose: 5 read, 0 written, 5 already there" in newer.run(PULSEBASE, "import", str(moved))
+    assert "blood_glucose: 5 read, 0 written, 5 already there" in newer.run("import", str(moved))
 
 
 def test_it_is_asked_for_at_every_rung(newer: Newer) -> None:
@@ -141,7 +142,7 @@ def test_it_is_asked_for_at_every_rung(newer: Newer) -> None:
     values = list(VALUES.values())
     for user_id, checked in (("bob", False), ("bob", True)):
         if checked:  # which merges what waits
-            assert "The store is sound." in newer.run(PULSEBASE, "check")
+            assert "The store is sound." in newer.run("check")
         for interval, size in (("raw", 1), ("1m", 1), ("15m", 15), ("1h", 60), ("1d", 120)):
             asked = DAY | {"user_id": user_id, "metric": "blood_glucose", "interval": interval}
             found = newer.http.get("/v1/timeseries", params=asked).json()
@@ -197,7 +198,8 @@ def test_it_is_exported_for_the_person_and_for_the_owner(newer: Newer) -> None:
     expected = [value(at, "di", each, metric="blood_glucose", confidence=None) for at, each in some.items()]
     assert [json.loads(line) for line in lines] == expected
     row = {"user_id": "di", "device_id": "meter", "confidence": None, "metric": "blood_glucose"}
-    exported = json.loads(newer.run(sys.executable, "-c", EXPORT, "di"))
+    command = [sys.executable, "-c", EXPORT, "di"]
+    exported = json.loads(subprocess.run(command, env=newer.environment, capture_output=True, check=True).stdout)
     assert exported == [row | {"value": round(each * 100)} for each in some.values()]
 
 
@@ -213,13 +215,13 @@ def test_it_is_deleted_and_erased_with_the_person(newer: Newer) -> None:
     assert receipt.status_code in (200, 202), receipt.text
     asked = DAY | {"user_id": "eve", "metric": "blood_glucose"}
     assert http.get("/v1/timeseries", params=asked).status_code == 404
-    assert "The store is sound." in newer.run(PULSEBASE, "check")
+    assert "The store is sound." in newer.run("check")
 
 
 def test_a_version_without_the_entry_says_what_it_does_not_know(newer: Newer, tmp_path: Path) -> None:
     newer.store("fay", dict(list(VALUES.items())[:1]))
     if "duckdb" in newer.environment["PULSEBASE_STORE_URL"]:  # one process has it open: a copy is asked
-        newer.run(PULSEBASE, "backup", str(tmp_path / "copy"))
+        newer.run("backup", str(tmp_path / "copy"))
         store_url = f"duckdb:///{next((tmp_path / 'copy').glob('*.duckdb'))}"
     else:
         store_url = newer.environment["PULSEBASE_STORE_URL"]
@@ -227,14 +229,7 @@ def test_a_version_without_the_entry_says_what_it_does_not_know(newer: Newer, tm
         name: text for name, text in newer.environment.items() if name not in ("PYTHONPATH", "PULSEBASE_METRIC_BOUNDS")
     }
     for command in (("serve", "--port", "0"), ("check",)):
-        done = subprocess.run(
-            [PULSEBASE, *command],
-            env=older | {"PULSEBASE_STORE_URL": store_url},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = run_command(command, cwd=tmp_path, env=older | {"PULSEBASE_STORE_URL": store_url})
         assert done.returncode == 1
         said = "has readings of the metric blood_glucose, which this version does not know: install a newer Pulsebase"
         assert said in done.stderr

@@ -123,8 +123,11 @@ def fork_command(
     stderr: IO[bytes],
     stdin: IO[bytes] | None = None,
 ) -> Forked:
-    """Start `pulsebase` with these arguments; without `stdin` it has nothing to read."""
-    server = _server()
+    """Start `pulsebase` with these arguments; without `stdin` it has nothing to read.
+
+    What stands on the `PYTHONPATH` of `env` was imported as well: each such path has a process of its own to fork from.
+    """
+    server = _server(env.get("PYTHONPATH", ""))
     reading, writing = os.pipe()
     request = _Request(arguments=list(arguments), cwd=str(cwd), env=dict(env))
     with open(os.devnull, "rb") if stdin is None else contextlib.nullcontext(stdin) as given:
@@ -139,12 +142,13 @@ def fork_command(
 
 
 @cache
-def _server() -> socket.socket:
+def _server(path: str) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.forks", str(theirs.fileno())],
             cwd=_ROOT,
+            env=os.environ | {"PYTHONPATH": path},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

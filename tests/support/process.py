@@ -42,6 +42,25 @@ def _socket_folder() -> str:
     return folder
 
 
+def run_command(
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], typed: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with somebody who types this."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        given.write(typed.encode())
+        given.seek(0)
+        process = fork_command(arguments, cwd=cwd, env=env, stdout=out, stderr=err, stdin=given)
+        try:
+            code = process.wait(START_LIMIT_S)
+        finally:
+            process.kill()
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode())
+    return subprocess.CompletedProcess(["pulsebase", *arguments], code, *texts)
+
+
 class Place:
     """A folder with a store, the environment in which commands find it, and the folder they run in."""
 
@@ -75,20 +94,7 @@ class Place:
 
     def run(self, *arguments: str, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         """One command to its end, with somebody who types this."""
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            given.write(typed.encode())
-            given.seek(0)
-            env = self.environment | environment
-            process = fork_command(arguments, cwd=self.folder, env=env, stdout=out, stderr=err, stdin=given)
-            try:
-                code = process.wait(START_LIMIT_S)
-            finally:
-                process.kill()
-            texts = []
-            for file in (out, err):
-                file.seek(0)
-                texts.append(file.read().decode())
-        return subprocess.CompletedProcess(["pulsebase", *arguments], code, *texts)
+        return run_command(arguments, cwd=self.folder, env=self.environment | environment, typed=typed)
 
     def refusal(self, *arguments: str, **environment: str) -> str:
         """The one line in which a command says why it stopped; nothing else was printed."""
