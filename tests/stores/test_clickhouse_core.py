@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pulsebase.model.errors import StopError, TooManyRowsError
@@ -12,7 +14,7 @@ from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.address import Address
-from pulsebase.stores.clickhouse.engine import ClickHouse
+from pulsebase.stores.clickhouse.engine import ClickHouse, Server
 from pulsebase.stores.clickhouse.migrate import require_current, set_up
 from pulsebase.stores.postgres.database import Connection, connect
 from tests.stores.clickhouse import EVER, IMPORTED, PUSHED, SYNCED, Parts, new_store, opened
@@ -136,6 +138,36 @@ def test_merged_readings_keep_the_origin_that_brought_them(parts: Parts) -> None
     write(1, 7100, SYNCED)
     parts.merge()
     assert parts.origins() == [IMPORTED, SYNCED, PUSHED, PUSHED, SYNCED, IMPORTED, PUSHED, PUSHED]
+
+
+def test_rows_that_settle_what_they_say_are_merged_without_a_look_at_what_was_there(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, looks = Server.ask, list[str]()
+
+    def noting(server: Server, statement: str, *rest: Any) -> pa.Table:
+        looks.append(statement)
+        return ask(server, statement, *rest)
+
+    def merge_looks() -> bool:
+        looks.clear()
+        parts.merge()
+        return any("HAVING count() > 1" in statement for statement in looks)
+
+    monkeypatch.setattr(Server, "ask", noting)
+    for value in (7000, 7100):
+        parts.write(*(Reading(TEN + n * SECOND, value) for n in range(3)), origin=SYNCED)
+    assert merge_looks()
+    for value in (7200, 7100):
+        parts.write(Reading(TEN, value), Reading(TEN + SECOND, value), origin=PUSHED)
+    parts.writer.delete("ann", TimeRange(TEN + SECOND, TEN + 2 * SECOND))
+    assert not merge_looks()
+    assert [row[:2] for row in parts.read("ann")] == [(TEN, 7100), (TEN + 2 * SECOND, 7100)]
+    assert parts.origins() == [PUSHED, SYNCED]
+    parts.write(Reading(TEN, 7100), Reading(TEN + SECOND, 7100), origin=IMPORTED)
+    parts.write(Reading(TEN + 2 * SECOND, 7100), origin=PUSHED)
+    assert merge_looks()
+    assert parts.origins() == [PUSHED, IMPORTED, PUSHED]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -34,23 +34,27 @@ _LARGEST_PART = 1 / 8
 #: So many readings with several rows are told apart from those with one; with more, all are merged alike.
 _MOST_APART = 50_000
 _PLACE = f"cityHash64({KEY})"
-#: Where there are readings with several rows: staged twice, or among the readings already. Those are looked for between
-#: the first and the last staged time of an hour.
+#: Rows that may leave the reading the origin that it has. Of other rows the last one brings it, whatever came before.
+_UNSETTLED = "settles = 0 AND gone = 0"
+#: What a merge finds in the stage: whether there are rows, and such rows.
+_FOUND = f"SELECT DISTINCT {_UNSETTLED} AS unsettled FROM stage WHERE {{inside}}"
+#: Where there are readings with several rows, one of which is unsettled: staged twice, or among the readings already.
+#: Those are looked for between the first and the last staged time of an hour.
 _SEVERAL = f"""
 SELECT DISTINCT {_PLACE} AS place
 FROM (
-    SELECT {KEY} FROM stage WHERE {{inside}} GROUP BY {KEY} HAVING count() > 1
+    SELECT {KEY} FROM stage WHERE {{inside}} GROUP BY {KEY} HAVING count() > 1 AND max({_UNSETTLED})
     UNION ALL
-    SELECT {KEY} FROM stage WHERE {{inside}} AND ({KEY}) IN (
+    SELECT {KEY} FROM stage WHERE {{inside}} AND {_UNSETTLED} AND ({KEY}) IN (
         SELECT r.person, r.metric, r.time, r.device
         FROM readings AS r
         INNER JOIN (
             SELECT person, metric, intDiv(time, 3600000000) AS hour, min(time) AS first, max(time) AS last
-            FROM stage WHERE {{inside}} GROUP BY person, metric, hour
+            FROM stage WHERE {{inside}} AND {_UNSETTLED} GROUP BY person, metric, hour
         ) AS staged
         ON r.person = staged.person AND r.metric = staged.metric AND intDiv(r.time, 3600000000) = staged.hour
         WHERE r.time BETWEEN staged.first AND staged.last AND (r.person, r.metric, intDiv(r.time, 3600000000)) IN (
-            SELECT person, metric, intDiv(time, 3600000000) FROM stage WHERE {{inside}}
+            SELECT person, metric, intDiv(time, 3600000000) FROM stage WHERE {{inside}} AND {_UNSETTLED}
         )
     )
 )
@@ -72,8 +76,9 @@ FROM (
     GROUP BY {KEY}
 )
 """
-#: The same of readings that have one row: it is the last one, and brought them.
-_MERGED_ALONE = f"""
+#: The same of readings whose last row brought them: as they have no other, or by settling it. Rows before it are
+#: replaced by it among the readings.
+_MERGED_AS_STAGED = f"""
 INSERT INTO readings ({KEY}, value, confidence, origin, gone, stamp)
 SELECT {KEY}, value, confidence, origin, gone, stamp FROM stage WHERE {{inside}}
 """
@@ -207,13 +212,15 @@ class Merger:
         return self._database.change(lambda connection: commits.end_merge(connection, after, to))
 
     def _merge_shard(self, server: Server, inside: str, to: int) -> None:
-        if not server.ask(f"SELECT 1 FROM stage WHERE {inside} LIMIT 1", self._options.lease_s / 2).num_rows:
+        found = server.ask(_FOUND.format(inside=inside), self._options.lease_s / 2)["unsettled"].to_pylist()
+        if not found:
             return
-        for statement in (*self._statements(server, inside), *rollups.statements(inside, to)):
+        merged = self._statements(server, inside) if any(found) else [_MERGED_AS_STAGED.format(inside=inside)]
+        for statement in (*merged, *rollups.statements(inside, to)):
             server.command(statement, self._options.lease_s / 2)
 
     def _statements(self, server: Server, inside: str) -> list[str]:
-        """Write the statements that put staged rows among the readings.
+        """Write the statements that put staged rows among the readings, where some of them are unsettled.
 
         Most readings come once. Whether some come more than once is asked first, as their rows have to be grouped: that
         takes several times as long.
@@ -222,11 +229,11 @@ class Merger:
         if len(places) > _MOST_APART:
             return [_MERGED.format(inside=inside)]
         if not places:
-            return [_MERGED_ALONE.format(inside=inside)]
+            return [_MERGED_AS_STAGED.format(inside=inside)]
         several = f"{_PLACE} IN ({', '.join(map(str, places))})"
         return [
             _MERGED.format(inside=f"{inside} AND {several}"),
-            _MERGED_ALONE.format(inside=f"{inside} AND NOT {several}"),
+            _MERGED_AS_STAGED.format(inside=f"{inside} AND NOT {several}"),
         ]
 
     def _drop(self, to: int) -> None:
