@@ -7,8 +7,11 @@ After every step both must hold the same readings; whenever they are asked, they
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
+from itertools import product
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.model.users import GENDERS, DevicePriority, User
@@ -61,6 +65,9 @@ lengths_us = st.one_of(
 )
 EVERYTHING = TimeRange(_HOURS[0] - 48 * HOUR_US, _HOURS[-1] + 48 * HOUR_US)
 
+#: What is asked, in words, and how a store is asked.
+NamedQuestion = tuple[str, Callable[[Store], Any]]
+
 
 class StoreMachine(RuleBasedStateMachine):
     """The rules of the state machine. `machine_of` makes the class that a backend's test file runs."""
@@ -72,7 +79,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.harness = self.make_harness()
         self.oracle = MemoryStore()
         self.names: dict[tuple[bool, int], tuple[str, str]] = {}
-        self.agreed = True
+        #: The series (person, metric) that were ever written.
+        self.written: set[tuple[str, str]] = set()
+        #: Whether the last step was seen to have the same effect on both, and whether it can have had one.
+        self.agreed, self.changed = True, True
 
     def teardown(self) -> None:
         try:
@@ -85,6 +95,12 @@ class StoreMachine(RuleBasedStateMachine):
     @property
     def both(self) -> tuple[Store, Store]:
         """Return the store under test and the oracle. The invariant after the step checks that they agree again."""
+        self.agreed, self.changed = False, True
+        return self.harness.store, self.oracle
+
+    @property
+    def both_asked(self) -> tuple[Store, Store]:
+        """Return the same to a step that only asks."""
         self.agreed = False
         return self.harness.store, self.oracle
 
@@ -99,6 +115,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(written=st.lists(batches, min_size=1, max_size=3))
     def write(self, written: list[tuple[list[Reading], tuple[str, str], str]]) -> None:
+        self.written |= {(each.user_id, metric) for rows, _, metric in written for each in rows}
         for store in self.both:
             store.write([batch_of(rows, store.register_origin(*origin), metric) for rows, origin, metric in written])
 
@@ -119,6 +136,7 @@ class StoreMachine(RuleBasedStateMachine):
             for n in range(30)
             for device in devices
         ]
+        self.written.add((user_id, metric))
         for store in self.both:
             store.write([batch_of(rows, store.register_origin(*ORIGINS[0]), metric)])
 
@@ -227,17 +245,17 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def scrub(self) -> None:
-        self.agreed = False
+        self.agreed, self.changed = False, True
         self.harness.store.scrub()
 
     @rule()
     def settle(self) -> None:
-        self.agreed = False
+        self.agreed, self.changed = False, True
         self.harness.settle()
 
     @rule()
     def reopen(self) -> None:
-        self.agreed = False
+        self.agreed, self.changed = False, True
         self.harness.reopen()
 
     @rule(data=st.data(), user_id=people, length_us=lengths_us, zone=st.sampled_from(ZONES), metric=metrics)
@@ -248,10 +266,14 @@ class StoreMachine(RuleBasedStateMachine):
         for one_device, include_all in (None, False), (None, True), (device_id, False), (device_id, True):
             self._compare(user_id, asked, one_device, include_all, zone, metric=metric)
             answer, expected = (
-                ask_hours(store, asked, user_id=user_id, device_id=one_device, include_all=include_all, metric=metric)
-                for store in self.both
+                _said(
+                    ask_hours(
+                        store, asked, user_id=user_id, device_id=one_device, include_all=include_all, metric=metric
+                    )
+                )
+                for store in self.both_asked
             )
-            _assert_equal(answer, expected, f"cut hours {asked} {one_device=} {include_all=}")
+            assert answer == expected, f"cut hours {asked} {one_device=} {include_all=}"
 
     @rule(
         data=st.data(),
@@ -273,7 +295,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Compare everybody's totals over a range, and over all time."""
         for asked in (self._range(data, length_us), EVERYTHING):
             answer, expected = (
-                totals(store, asked, genders, born_by, metric, born_after=born_after) for store in self.both
+                totals(store, asked, genders, born_by, metric, born_after=born_after) for store in self.both_asked
             )
             assert answer == expected, f"{asked} {genders=} {born_by=} {born_after=}"
 
@@ -283,16 +305,20 @@ class StoreMachine(RuleBasedStateMachine):
         after=st.sampled_from([None, "a", *PEOPLE]),
     )
     def list_people(self, text: str, limit: int, after: str | None) -> None:
-        listed, expected = (store.users(text, limit, after) for store in self.both)
+        listed, expected = (store.users(text, limit, after) for store in self.both_asked)
         assert listed == expected
 
     @invariant()
     def the_same_readings_are_stored(self) -> None:
+        if self.changed:
+            self._compare_stored()
+        self.agreed, self.changed = True, False
+
+    def _compare_stored(self) -> None:
         expected = self._named(rows_of(self.oracle.stored()), of_oracle=True)
         assert sorted(self._named(self.harness.back_door()), key=_stored_order) == expected
         assert self._named(rows_of(self.harness.store.stored())) == expected
         self._compare_origins()
-        self.agreed = True
 
     def _moment(self, data: st.DataObject) -> int:
         """Draw the time of a stored reading, or any other time."""
@@ -317,44 +343,64 @@ class StoreMachine(RuleBasedStateMachine):
         include_all: bool,
         zone: str,
         *,
-        rungs: Iterable[Resolution] = Resolution,
-        metric: str = METRICS_USED[0],
+        metric: str,
     ) -> None:
         choices: Choices = {"user_id": user_id, "device_id": device_id, "include_all": include_all}
         choices |= {"zone": zone, "metric": metric}
-        for rung in rungs:
-            answer, expected = (ask(store, rung, asked, **choices) for store in self.both)
-            _assert_equal(answer, expected, f"{rung.value} {asked} {device_id=} {include_all=} {zone=} {metric=}")
+        for rung in Resolution:
+            answer, expected = (_series(store, rung, asked, choices) for store in self.both_asked)
+            assert answer == expected, f"{rung.value} {asked} {choices}"
 
     def _compare_all(self) -> None:
-        """Compare every answer, before and after the background work of the last steps."""
+        """Compare every answer, before and after the background work of the last steps, which changes none of them."""
+        questions = [*self._questions_of_readings(), *self._questions_of_people(), *self._questions_of_what_stands()]
+        expected = [question(self.oracle) for _, question in questions]
         for _ in range(2):
-            for device_id in DEVICES:
-                self._compare(PEOPLE[0], EVERYTHING, device_id, False, "UTC")
-            self._compare(PEOPLE[0], EVERYTHING, None, True, "UTC")
-            # Only days depend on the zone.
-            self._compare(PEOPLE[0], EVERYTHING, None, False, "Europe/Berlin", rungs=[Resolution.DAY])
-            for metric in dict.fromkeys(METRICS_USED):
-                answer, expected = (totals(store, EVERYTHING, metric=metric) for store in self.both)
-                assert answer == expected
-                for user_id in PEOPLE:
-                    self._compare(user_id, EVERYTHING, None, False, "UTC", metric=metric)
-            for user_id in PEOPLE:
-                self._compare_people(user_id)
-            assert self.harness.store.users("", 10, None) == self.oracle.users("", 10, None)
-            self._compare_exports()
-            self._compare_standing()
+            for (name, question), answer in zip(questions, expected, strict=True):
+                assert question(self.harness.store) == answer, name
             self.harness.settle()
         report = self.harness.store.check()
         assert report.problems == ()
         assert report.readings == self.oracle.stored().num_rows
 
-    def _compare_exports(self) -> None:
-        exports = []
-        for store in self.both:
-            rows = [row for batch in store.export(EVERYTHING) for row in batch.to_pylist()]
-            exports.append(sorted(rows, key=lambda row: (row["user_id"], row["metric"], row["device_id"], row["time"])))
-        assert exports[0] == exports[1]
+    def _questions_of_readings(self) -> Iterator[NamedQuestion]:
+        """Yield every way to ask for one person's series, the series that were ever written, totals, and an export."""
+        ways: list[Choices] = [{"device_id": device_id} for device_id in DEVICES]
+        ways.append({"include_all": True})
+        asked: list[Choices] = [{"user_id": PEOPLE[0], "metric": METRICS_USED[0], **way} for way in ways]
+        asked += [{"user_id": user_id, "metric": metric} for user_id, metric in sorted(self.written)]
+        for choices, rung in product(asked, Resolution):
+            yield f"{rung.value} {choices}", partial(_series, rung=rung, asked=EVERYTHING, choices=choices)
+        # Only days depend on the zone.
+        in_berlin: Choices = {"user_id": PEOPLE[0], "metric": METRICS_USED[0], "zone": "Europe/Berlin"}
+        yield "days in Berlin", partial(_series, rung=Resolution.DAY, asked=EVERYTHING, choices=in_berlin)
+        for metric in dict.fromkeys(METRICS_USED):
+            yield f"totals of {metric}", partial(totals, asked=EVERYTHING, metric=metric)
+        yield "export", _exported
+
+    def _questions_of_people(self) -> Iterator[NamedQuestion]:
+        yield "people", lambda store: store.users("", 10, None)
+        for user_id in PEOPLE:
+            for ask_of in ("user", "overview", "priorities", "devices", "metrics"):
+                yield f"{ask_of} of {user_id}", methodcaller(ask_of, user_id)
+            for device_id, metric in product(DEVICES, dict.fromkeys(METRICS_USED)):
+                yield f"last time of {user_id}", methodcaller("last_time_us", user_id, device_id, metric)
+
+    def _questions_of_what_stands(self) -> Iterator[NamedQuestion]:
+        """Yield, for each metric, what is stored of all readings that are, and of as many that are not."""
+        rows = rows_of(self.oracle.stored())
+        for metric in dict.fromkeys(METRICS_USED):
+            there = [Reading(at_us, 0, device, None, user) for user, device, at_us, *_, of, _ in rows if of == metric]
+            asked = batch_of([*there, *(each._replace(time_us=each.time_us + 1) for each in there)], 1, metric)
+            yield f"what stands of {metric}", partial(self._standing, asked=asked)
+
+    def _standing(self, store: Store, asked: ReadingBatch) -> list[tuple[Any, ...]]:
+        """Return what is stored of these readings as (place, value, confidence, name of the origin)."""
+        found = store.stored_values(asked)
+        there = np.flatnonzero(found.there)
+        columns = (there, found.values[there], found.confidences[there], found.origins[there])
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return self._named(list(rows), of_oracle=store is self.oracle)
 
     def _compare_origins(self) -> None:
         origins = []
@@ -369,46 +415,27 @@ class StoreMachine(RuleBasedStateMachine):
             origins.append(({name: counts[number] for number, name in named.items()}, extents))
         assert origins[0] == origins[1]
 
-    def _compare_standing(self) -> None:
-        rows = rows_of(self.oracle.stored())
-        for metric in dict.fromkeys(METRICS_USED):
-            asked = [Reading(at_us, 0, device, None, user) for user, device, at_us, *_, of, _ in rows if of == metric]
-            self._compare_stored([*asked, *(each._replace(time_us=each.time_us + 1) for each in asked)], metric)
-
-    def _compare_stored(self, asked: list[Reading], metric: str) -> None:
-        found, expected = (store.stored_values(batch_of(asked, 1, metric)) for store in self.both)
-        assert found.there.tolist() == expected.there.tolist()
-        there = np.flatnonzero(found.there)
-        for place in there.tolist():
-            names = [
-                self.names[of_oracle, int(each.origins[place])]
-                for of_oracle, each in ((False, found), (True, expected))
-            ]
-            assert names[0] == names[1]
-        assert (found.values[there] == expected.values[there]).all()
-        assert (found.confidences[there] == expected.confidences[there]).all()
-
-    def _compare_people(self, user_id: str) -> None:
-        store, oracle = self.both
-        assert store.user(user_id) == oracle.user(user_id)
-        assert store.overview(user_id) == oracle.overview(user_id)
-        assert store.priorities(user_id) == oracle.priorities(user_id)
-        assert store.devices(user_id) == oracle.devices(user_id)
-        assert store.metrics(user_id) == oracle.metrics(user_id)
-        for device_id in DEVICES:
-            for metric in dict.fromkeys(METRICS_USED):
-                found, expected = (each.last_time_us(user_id, device_id, metric) for each in (store, oracle))
-                assert found == expected
-
 
 def _stored_order(row: tuple[Any, ...]) -> tuple[bytes, bytes, bytes, int]:
     user_id, device_id, time_us, *_, metric, _ = row
     return user_id.encode(), metric.encode(), device_id.encode(), time_us
 
 
-def _assert_equal(answer: pa.Table, expected: pa.Table, question: str) -> None:
-    assert answer.schema.equals(expected.schema, check_metadata=True), question
-    assert rows_of(answer) == rows_of(expected), question
+def _said(answer: pa.Table) -> tuple[list[object], list[tuple[Any, ...]]]:
+    """Return what the columns of an answer are, and its rows."""
+    fields = [(field, field.metadata) for field in answer.schema]
+    return [answer.schema.metadata, *fields], rows_of(answer)
+
+
+def _series(
+    store: Store, rung: Resolution, asked: TimeRange, choices: Choices
+) -> tuple[list[object], list[tuple[Any, ...]]]:
+    return _said(ask(store, rung, asked, **choices))
+
+
+def _exported(store: Store) -> list[dict[str, Any]]:
+    rows = [row for batch in store.export(EVERYTHING) for row in batch.to_pylist()]
+    return sorted(rows, key=itemgetter("user_id", "metric", "device_id", "time"))
 
 
 def machine_of(harness: Callable[[], Harness], *, max_examples: int = 60, steps: int = 20) -> type[Any]:
