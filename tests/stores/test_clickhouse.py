@@ -33,6 +33,8 @@ ORDER BY stamp, commit
 class ClickHouseHarness(Harness):
     """A store on two shards, opened as the role that serves; the back door asks each shard by itself."""
 
+    keeps_in_memory = False
+
     def __init__(self) -> None:
         self.urls = empty_store()
         self.store: ClickHouseStore = self._opened()

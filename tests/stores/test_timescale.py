@@ -33,6 +33,7 @@ class TimescaleHarness(Harness):
     """A store in an empty database, opened as the role that serves; the back door is the superuser's."""
 
     options = BY_HAND
+    keeps_in_memory = False
 
     def __init__(self) -> None:
         self.url = self.empty_database()

@@ -46,6 +46,10 @@ class Harness(ABC):
 
     store: Store
 
+    #: Whether the open store keeps something of what it answers in memory. One that asks its server each time does not:
+    #: after background work, the laws ask it once it was opened again, and not before that as well.
+    keeps_in_memory: bool = True
+
     @abstractmethod
     def reopen(self) -> None:
         """Close the store and open the same data again, as `self.store`."""
