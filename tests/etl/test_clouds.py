@@ -61,8 +61,8 @@ def recorded(person: SyntheticPerson, interval: TimeRange, every_s: int = EVERY_
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """The embedded store, or the one that the test names."""
-    return named_store(getattr(request, "param", "duckdb"), tmp_path)
+    """The memory store, or the one that the test names."""
+    return named_store(getattr(request, "param", "memory"), tmp_path)
 
 
 def in_stores(*kinds: str) -> pytest.MarkDecorator:

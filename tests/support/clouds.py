@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx2 as httpx
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pulsebase.api.server.http_server import serving
@@ -204,7 +205,9 @@ class Components:
 
     def stored_nights(self, user_id: str) -> dict[str, list[Row]]:
         """What the store holds of the metrics that are measured at night, those that are brought."""
-        return {name: self.stored(user_id, name) for name in self.data_sets if not name.startswith("heart_rate")}
+        everything = self._stored_of(user_id)
+        nights = [name for name in self.data_sets if not name.startswith("heart_rate")]
+        return {name: _rows_of(everything, name) for name in nights}
 
     def bring(self, user_id: str) -> list[RunReport]:
         """One round."""
@@ -235,13 +238,19 @@ class Components:
 
     def stored(self, user_id: str, metric: str = "heart_rate") -> list[Row]:
         """What the store holds of the source's device."""
-        rows = self.parts.store.stored()
-        rows = rows.filter(pc.field("metric") == metric)
-        rows = rows.filter((pc.field("user_id") == user_id) & (pc.field("device_id") == self.cloud.source))
-        return list(zip(rows["time_us"].to_pylist(), rows["value"].to_pylist(), strict=True))
+        return _rows_of(self._stored_of(user_id), metric)
 
     def last_runs(self, limit: int = 10) -> list[RunReport]:
         return [record.run for record in self.sync.state.runs(RunFilter(limit=limit))]
+
+    def _stored_of(self, user_id: str) -> pa.Table:
+        of_device = (pc.field("user_id") == user_id) & (pc.field("device_id") == self.cloud.source)
+        return self.parts.store.stored().filter(of_device)
+
+
+def _rows_of(stored: pa.Table, metric: str) -> list[Row]:
+    rows = stored.filter(pc.field("metric") == metric)
+    return list(zip(rows["time_us"].to_pylist(), rows["value"].to_pylist(), strict=True))
 
 
 @contextlib.contextmanager
