@@ -21,6 +21,7 @@ from pulsebase.stores.duckdb.journal import journal
 from pulsebase.stores.duckdb.merge.stage import Stage
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Reading, at, write
+from tests.support.sound import SoundContents
 
 OPTIONS = DuckdbOptions(merge_interval_s=3600, memory_limit="256MiB", threads=1)
 TEN = at("2024-03-01T10:00:00")
@@ -97,11 +98,11 @@ class Fate:
             assert found.get(key) in self.possible.get(key, {None}), key
 
 
-def held_by(folder: Path) -> Values:
+def held_by(folder: Path, sound: SoundContents) -> Values:
     store = DuckdbStore(folder / "store.duckdb", OPTIONS)
     try:
         found = store.stored()
-        assert store.check().problems == ()
+        assert sound.problems(store) == ()
         columns = (found[name].to_pylist() for name in ("user_id", "time_us", "value"))
         return {f"{user_id}/{time_us - TEN}": value for user_id, time_us, value in zip(*columns, strict=True)}
     finally:
@@ -137,7 +138,7 @@ def test_whatever_call_fails_each_answer_is_true_after_the_next_start(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: tuple[int, bool, int]
 ) -> None:
     error, late, count = fault
-    met = set()
+    met, sound = set[str](), SoundContents()
     looked: set[tuple[Any, ...]] = set()
     for first in range(MOST):
         folder = as_killed(template, tmp_path / str(first))
@@ -156,7 +157,7 @@ def test_whatever_call_fails_each_answer_is_true_after_the_next_start(
         met |= set(disk.failed[:1])
         left = as_killed(folder, tmp_path / f"{first}-killed")
         store.close()
-        fate.check(held_by(left if first % 2 else folder))  # of a kill, or of an end in order
+        fate.check(held_by(left if first % 2 else folder, sound))  # of a kill, or of an end in order
         shutil.rmtree(left)
         shutil.rmtree(folder)
         looked.add(tuple(sorted(map(str, fate.possible.items()))))
@@ -172,7 +173,7 @@ def test_whatever_call_fails_each_answer_is_true_after_the_next_start(
 def test_whatever_call_fails_while_the_journal_is_let_go_of_nothing_is_lost(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, late: bool
 ) -> None:
-    met: set[str] = set()
+    met, sound = set[str](), SoundContents()
     monkeypatch.setattr(journal, "_FILE_BYTES", 1)
     for first in range(MOST):
         folder = as_killed(template, tmp_path / str(first))
@@ -191,7 +192,7 @@ def test_whatever_call_fails_while_the_journal_is_let_go_of_nothing_is_lost(
         fate.put(store, "ann/2", 7012)
         left = as_killed(folder, tmp_path / f"{first}-killed")
         store.close()
-        fate.check(held_by(left if first % 2 else folder))  # of a kill, or of an end in order
+        fate.check(held_by(left if first % 2 else folder, sound))  # of a kill, or of an end in order
         shutil.rmtree(left)
         shutil.rmtree(folder)
         met |= set(disk.failed)
@@ -220,4 +221,4 @@ def test_memory_that_runs_out_behind_the_flush_is_no_refusal(
     with pytest.raises(StopError):
         store.put_user(User("zoe"))  # whose number the commit may have given to somebody else
     store.close()
-    assert held_by(folder) == {"ann/0": 6000, "ann/1": 6001, "ann/2": 7002}
+    assert held_by(folder, SoundContents()) == {"ann/0": 6000, "ann/1": 6001, "ann/2": 7002}

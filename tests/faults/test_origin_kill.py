@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.store import DuckdbStore
 from tests.faults.test_merge_kill import every_kill, truth_of
 from tests.stores.harness import Reading, batch_of
+from tests.support.sound import SoundContents
 from tests.support.victim import BASE_US, Op, prepared, run_of
 
 #: One part is new, one is for an hour that was settled long ago.
@@ -49,7 +51,7 @@ def script() -> list[Op]:
     ]
 
 
-def only_what_came_first_is_undone_with_it(store: DuckdbStore) -> None:
+def only_what_came_first_is_undone_with_it(sound: SoundContents, store: DuckdbStore) -> None:
     """In whatever state the store was left."""
     numbers = [store.register_origin("import", name) for name in ("first", "second", "third")]
     push = store.register_origin("push", "watch")
@@ -62,7 +64,7 @@ def only_what_came_first_is_undone_with_it(store: DuckdbStore) -> None:
     store.merge()
     left = [origin for origin in before if origin not in numbers]
     assert sorted(store.stored()["origin"].to_pylist()) == sorted(left)
-    assert store.check().problems == ()
+    assert sound.problems(store) == ()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_a_kill_at_any_step_leaves_each_reading_to_what_brought_it(
     tmp_path: Path, begun: int, end: int, must_be_met: list[str]
 ) -> None:
     prepared(tmp_path / "template" / "store.duckdb", script()[:begun])
-    after = only_what_came_first_is_undone_with_it
+    after = partial(only_what_came_first_is_undone_with_it, SoundContents())
     met = list(every_kill(tmp_path, truth_of(script), begun, end, script, after=after))
     for step in must_be_met:
         assert any(where.startswith(step) for where in met), f"no kill before {step}: {met}"

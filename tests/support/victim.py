@@ -137,7 +137,7 @@ Script = Callable[[], list[Op]]
 @dataclass(frozen=True, slots=True)
 class Left:
     """What a kill before a step leaves: how many operations were finished, what the step was, and a copy of the folder;
-    None where the kills before have left the same, byte for byte, after as many operations.
+    None where the kill before has left the same, byte for byte.
     """
 
     done: int
@@ -217,7 +217,8 @@ def _die_after(work: Callable[[Path], None], path: Path) -> None:
 
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.support.victim"])  # so that a process costs milliseconds
+#: So that a process costs milliseconds. The engine imports pandas, where there is one, once it is given a table.
+_CONTEXT.set_forkserver_preload(["tests.support.victim", "pandas"])
 
 
 class _Steps:
@@ -277,25 +278,21 @@ class _Kill(_Steps):
 
 
 class _Copies(_Steps):
-    """Copies the folder before each step that finds it changed since the last copy, or an operation done since."""
+    """Copies the folder before each step that finds it changed since the last copy."""
 
     def __init__(self, log: Path, folder: Path, copies: Path) -> None:
         super().__init__(log)
         self._folder, self._copies, self._copied = folder, copies, 0
         self._last: bytes | None = None
 
-    def note(self, line: str) -> None:
-        super().note(line)
-        self._last = None
-
     def at(self, what: str) -> None:
         digest = _digest_of(self._folder)
         if digest == self._last:
-            super().note("same before " + _short(what))
+            self.note("same before " + _short(what))
             return
         shutil.copytree(self._folder, self._copies / str(self._copied))
         self._copied += 1
-        super().note("copied before " + _short(what))
+        self.note("copied before " + _short(what))
         self._last = digest
 
 
