@@ -15,6 +15,8 @@ from tests.support.process import BASE_US, Place, reading, serving
 
 UNMERGED = {"merge_interval_s": "3600"}
 CLIENTS, TURNS, BATCH = 3, 12, 20
+#: Some blocks of a body.
+MANY = 200_000
 #: The first journal file of a store, in which all of this happens.
 FIRST = "store.duckdb.journal/00000000000000000000.journal"
 
@@ -89,7 +91,7 @@ def after_a_load(folder: Path, faults: Sequence[str], *, no_list: bool = False) 
     need_program("strace")
     place = Place(folder, **UNMERGED)
     senders = [Sender(number) for number in range(CLIENTS)]
-    with serving(place, under=strace(place, *faults)) as server:
+    with serving(place, traced_by=strace(place, *faults)) as server:
         first = server.post([reading("first", 1)])
         assert first.status_code == 202, first.text
         if no_list:
@@ -120,9 +122,9 @@ def after_a_load(folder: Path, faults: Sequence[str], *, no_list: bool = False) 
 def test_a_bulk_body_says_how_much_of_it_was_stored_before_the_disk_failed(tmp_path: Path) -> None:
     need_program("strace")
     place = Place(tmp_path, **UNMERGED)
-    with serving(place, under=strace(place, "fdatasync:error=EIO:when=2+", "fsync:error=EIO:when=1+")) as server:
+    with serving(place, traced_by=strace(place, "fdatasync:error=EIO:when=2+", "fsync:error=EIO:when=1+")) as server:
         body = "user_id,device_id,timestamp,heart_rate\n" + "\n".join(
-            f"ann,strap,{time_of(n)},{60 + n % 50}" for n in range(500_000)
+            f"ann,strap,{time_of(n)},{60 + n % 50}" for n in range(MANY)
         )
         answer = server.client.post(
             "/v1/metrics/heart-rate/bulk", content=body.encode(), headers={"Content-Type": "text/csv"}
@@ -132,7 +134,7 @@ def test_a_bulk_body_says_how_much_of_it_was_stored_before_the_disk_failed(tmp_p
         server.kill()
     with serving(place) as server:
         stored = len(server.raw("ann"))
-    assert 0 < stored < 500_000
+    assert 0 < stored < MANY
     assert f"{stored} readings of the body were stored" in said
 
 

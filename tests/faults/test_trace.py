@@ -65,18 +65,23 @@ def test_every_answer_follows_the_flush_of_its_readings(tmp_path: Path) -> None:
 def test_without_flushes_the_same_test_fails(tmp_path: Path) -> None:
     need_program("strace")
     need_library("eatmydata")
-    lines, answers = traced(Place(tmp_path), "--env=LD_PRELOAD=libeatmydata.so")
+    lines, answers = traced(Place(tmp_path), preloaded="libeatmydata.so")
     # Written and answered all the same: it is the flush that is missing, of each and every reading.
     faults = answered_too_early(lines, answers)
     assert len(faults) == sum(len(answer.times_us) for answer in answers)
     assert all("was not flushed before the answer" in fault for fault in faults)
 
 
-def traced(place: Place, *options: str) -> tuple[list[str], list[Acknowledged]]:
-    """A load of singles and batches from several connections, and the trace of the server that answered it."""
+def traced(place: Place, preloaded: str = "") -> tuple[list[str], list[Acknowledged]]:
+    """A load of singles and batches from several connections, and the trace of the server that answered it.
+
+    What is preloaded is so from the start of the program.
+    """
     trace = place.folder / "trace"
     answers: list[Acknowledged] = []
-    with serving(place, under=[*STRACE, f"--output={trace}", *options]) as server:
+    tracer = [*STRACE, f"--output={trace}"]
+    under = [*tracer, f"--env=LD_PRELOAD={preloaded}"] if preloaded else []
+    with serving(place, under=under, traced_by=[] if under else tracer) as server:
         threads = [threading.Thread(target=post, args=(server, number, answers)) for number in range(4)]
         for thread in threads:
             thread.start()

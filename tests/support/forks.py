@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -29,6 +30,8 @@ import typer.main
 
 _ROOT = str(Path(__file__).parents[2])
 _MOST_BYTES = 1 << 20
+#: Of prctl(2): PR_SET_PTRACER, PR_SET_PTRACER_ANY.
+_SET_TRACER, _ANYBODY = 0x59616D61, ctypes.c_ulong(-1)
 #: What commands import, much of it when they first need it.
 _LIBRARIES = (
     "anyio._backends._asyncio",
@@ -70,6 +73,7 @@ class _Request(TypedDict):
     arguments: list[str]
     cwd: str
     env: dict[str, str]
+    is_held: bool
 
 
 class Forked:
@@ -122,14 +126,16 @@ def fork_command(
     stdout: IO[bytes],
     stderr: IO[bytes],
     stdin: IO[bytes] | None = None,
+    is_held: bool = False,
 ) -> Forked:
     """Start `pulsebase` with these arguments; without `stdin` it has nothing to read.
 
     What stands on the `PYTHONPATH` of `env` was imported as well: each such path has a process of its own to fork from.
+    One that is held has stopped itself before its first step, and goes on at a SIGCONT.
     """
     server = _server(env.get("PYTHONPATH", ""))
     reading, writing = os.pipe()
-    request = _Request(arguments=list(arguments), cwd=str(cwd), env=dict(env))
+    request = _Request(arguments=list(arguments), cwd=str(cwd), env=dict(env), is_held=is_held)
     with open(os.devnull, "rb") if stdin is None else contextlib.nullcontext(stdin) as given:
         files = [given.fileno(), stdout.fileno(), stderr.fileno(), writing]
         try:
@@ -255,6 +261,9 @@ def _become(request: _Request, files: list[int]) -> None:
 
     Output.__init__(console)  # it looked at the environment when it was made
     Output.__init__(errors, stderr=True)
+    if request["is_held"]:
+        ctypes.CDLL(None).prctl(_SET_TRACER, _ANYBODY, 0, 0, 0)  # systems may allow that to parents alone
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 if __name__ == "__main__":

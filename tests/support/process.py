@@ -89,8 +89,7 @@ class Place:
 
     def start(self, *arguments: str, output: IO[bytes], errors: IO[bytes] | None = None) -> Forked:
         """A command that goes on; errors are part of its output unless they have a place of their own."""
-        files = {"stdout": output, "stderr": errors or output}
-        return fork_command(arguments, cwd=self.folder, env=self.environment, **files)
+        return fork_command(arguments, cwd=self.folder, env=self.environment, stdout=output, stderr=errors or output)
 
     def run(self, *arguments: str, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         """One command to its end, with somebody who types this."""
@@ -155,19 +154,32 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    place: Place, *arguments: str, command: str = "serve", under: Sequence[str] = (), **environment: str
+    place: Place,
+    *arguments: str,
+    command: str = "serve",
+    under: Sequence[str] = (),
+    traced_by: Sequence[str] = (),
+    **environment: str,
 ) -> Iterator[Server]:
-    """A server on a free port, started by the programs `under` if there are any; it is ended if it still runs."""
+    """A server on a free port; it is ended if it still runs.
+
+    Either it is started by the programs `under`, or `traced_by` is the command of an strace, which sees all that it
+    does and ends with it.
+    """
     log, errors = place.folder / "server.out", place.folder / "server.err"
     with log.open("wb") as out, errors.open("wb") as err:
         line = [command, "--port", "0", *arguments]
         env = place.environment | environment
         process: Process
+        tracer: subprocess.Popen[bytes] | None = None
         if under:
             process = subprocess.Popen([*under, PULSEBASE, *line], cwd=place.folder, env=env, stdout=out, stderr=err)
         else:
-            process = fork_command(line, cwd=place.folder, env=env, stdout=out, stderr=err)
+            held = bool(traced_by)
+            process = fork_command(line, cwd=place.folder, env=env, stdout=out, stderr=err, is_held=held)
     try:
+        if traced_by:
+            tracer = _attached(traced_by, process.pid)
         server = Server(place, process, errors, _address(process, log, errors))
     except BaseException:
         process.kill()
@@ -177,6 +189,19 @@ def serving(
         yield server
     finally:
         server.stop()
+        if tracer:
+            tracer.wait(START_LIMIT_S)
+
+
+def _attached(tracer: Sequence[str], pid: int) -> subprocess.Popen[bytes]:
+    """A tracer that has taken hold of a held process; then it goes on."""
+    status = Path(f"/proc/{pid}/status")
+    wait_until(lambda: "\nState:\tT" in status.read_text(), "the process is held")
+    process = subprocess.Popen([*tracer, f"--attach={pid}"])
+    wait_until(lambda: process.poll() is not None or "\nTracerPid:\t0\n" not in status.read_text(), "it is traced")
+    assert process.poll() is None, "the tracer ended"
+    os.kill(pid, signal.SIGCONT)
+    return process
 
 
 def _address(process: Process, log: Path, errors: Path) -> str:
