@@ -1,7 +1,8 @@
-/** Starts what the first picture needs side by side: the page that is asked for, and its chart's workers. */
+/** Starts what the first picture needs side by side: its question, the page that is asked for, and its chart's workers. */
 import { warmPainter } from "./charts/painter";
 import { warmReader } from "./charts/reader";
 import { start } from "./start";
+import { askForFirstChart } from "./state/early";
 import { pageOf } from "./state/route";
 import { loadView } from "./views";
 import "./styles/base.css";
@@ -13,6 +14,7 @@ import "./styles/import.css";
 import "./styles/begin.css";
 
 const page = pageOf(window.location.pathname);
+if (page === "compare") askForFirstChart();
 if (page === "compare" || page === "person") {
   warmReader();
   warmPainter();

@@ -1,9 +1,9 @@
-/** The pages' components, each loaded with the first visit to it. */
+/** The pages' components, each loaded with the first visit to it; the one that most visits begin with is there at once. */
 import type { ComponentType } from "react";
+import { SeriesPage } from "./pages/SeriesPage";
 import type { PageId } from "./state/route";
 
-const LOADERS: Record<PageId, () => Promise<ComponentType>> = {
-  compare: () => import("./pages/SeriesPage").then((m) => m.SeriesPage),
+const LOADERS: Record<Exclude<PageId, "compare">, () => Promise<ComponentType>> = {
   person: () => import("./pages/PersonPage").then((m) => m.PersonPage),
   cohort: () => import("./pages/CohortPage").then((m) => m.CohortPage),
   live: () => import("./pages/LivePage").then((m) => m.LivePage),
@@ -11,7 +11,7 @@ const LOADERS: Record<PageId, () => Promise<ComponentType>> = {
   system: () => import("./pages/SystemPage").then((m) => m.SystemPage),
 };
 
-const loaded = new Map<PageId, ComponentType>();
+const loaded = new Map<PageId, ComponentType>([["compare", SeriesPage]]);
 
 /** A page's component, if it is there. */
 export function loadedView(page: PageId): ComponentType | null {
@@ -19,6 +19,7 @@ export function loadedView(page: PageId): ComponentType | null {
 }
 
 export async function loadView(page: PageId): Promise<ComponentType> {
+  if (page === "compare") return SeriesPage;
   const view = await LOADERS[page]();
   loaded.set(page, view);
   return view;

@@ -1,6 +1,7 @@
 /** The page's end of the worker that asks for series and reads the answers. */
 import { ApiError } from "../api/errors";
 import { authorization, keyRefused } from "../api/key";
+import { requestWith } from "../api/request";
 import type { Asked, Reading } from "./readAnswer";
 import type { Delivery, Order } from "./reader.worker";
 
@@ -34,6 +35,43 @@ function begun(): Worker {
   return worker;
 }
 
+/** A question that was sent before there was a chart to ask it. */
+interface Early {
+  address: string;
+  answer: Promise<ArrayBuffer>;
+  control: AbortController;
+}
+
+let early: Early | null = null;
+
+function headersNow(): Record<string, string> {
+  return { accept: "application/json", ...authorization() };
+}
+
+/** Asks an address for series that will be read first. The worker cannot begin while the page is being drawn. */
+export function askEarly(address: string): void {
+  const control = new AbortController();
+  const answer = requestWith(address, control.signal, headersNow(), "high").then((response) => {
+    return response.arrayBuffer();
+  });
+  answer.catch(() => {}); // whoever reads it is told
+  early = { address, answer, control };
+}
+
+/** The early question if it is this one; another one was in vain. */
+function takeEarly(address: string): Early | null {
+  const found = early;
+  early = null;
+  if (found?.address === address) return found;
+  found?.control.abort();
+  return null;
+}
+
+function failed(id: number, error: unknown): void {
+  if (error instanceof ApiError) settle({ id, status: error.status, problem: error.problem });
+  else settle({ id, failure: String(error) });
+}
+
 /** Starts the worker, so that it is there when the first answer is wanted. */
 export function warmReader(): void {
   begun();
@@ -48,19 +86,29 @@ export function read(
 ): Promise<Reading> {
   signal.throwIfAborted();
   orders += 1;
-  const headers = { accept: "application/json", ...authorization() };
-  const order: Order = { id: orders, address, headers, priority, asked };
+  const id = orders;
+  const sent = takeEarly(address);
   return new Promise((resolve, reject) => {
-    waiting.set(order.id, { resolve, reject });
+    waiting.set(id, { resolve, reject });
     signal.addEventListener(
       "abort",
       () => {
-        if (!waiting.delete(order.id)) return;
-        begun().postMessage(order.id);
+        if (!waiting.delete(id)) return;
+        sent?.control.abort();
+        begun().postMessage(id);
         reject(signal.reason);
       },
       { once: true },
     );
-    begun().postMessage(order);
+    const give = (order: Order, handOver: Transferable[] = []) => {
+      begun().postMessage(order, handOver);
+    };
+    if (sent === null) give({ id, address, headers: headersNow(), priority, asked });
+    else {
+      sent.answer.then(
+        (answer) => waiting.has(id) && give({ id, answer, asked }, [answer]),
+        (error: unknown) => failed(id, error),
+      );
+    }
   });
 }

@@ -4,13 +4,11 @@ import { requestWith } from "../api/request";
 import type { Problem } from "../api/types";
 import { type Asked, buffersOf, type Reading, readAnswer } from "./readAnswer";
 
-export interface Order {
-  id: number;
-  address: string;
-  headers: Record<string, string>;
-  priority: RequestPriority;
-  asked: Asked;
-}
+/** What is to be read: at an address, or an answer that is there already. */
+export type Order = { id: number; asked: Asked } & (
+  | { address: string; headers: Record<string, string>; priority: RequestPriority }
+  | { answer: ArrayBuffer }
+);
 
 export type Delivery =
   | { id: number; reading: Reading }
@@ -23,12 +21,18 @@ function deliver(delivery: Delivery, handOver: Transferable[] = []): void {
   self.postMessage(delivery, { transfer: handOver });
 }
 
-async function carryOut({ id, address, headers, priority, asked }: Order): Promise<void> {
+async function answerTo(order: Order, signal: AbortSignal): Promise<ArrayBuffer> {
+  if ("answer" in order) return order.answer;
+  const { address, headers, priority } = order;
+  return (await requestWith(address, signal, headers, priority)).arrayBuffer();
+}
+
+async function carryOut(order: Order): Promise<void> {
+  const { id, asked } = order;
   const control = new AbortController();
   asking.set(id, control);
   try {
-    const answer = await requestWith(address, control.signal, headers, priority);
-    const reading = readAnswer(await answer.arrayBuffer(), asked);
+    const reading = readAnswer(await answerTo(order, control.signal), asked);
     if (!control.signal.aborted) deliver({ id, reading }, buffersOf(reading));
   } catch (error) {
     if (isAbort(error)) return;

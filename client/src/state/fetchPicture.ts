@@ -22,13 +22,11 @@ export async function fetchPicture(
   return { ...reading, subject: subjectKey(subject), window, askedAt };
 }
 
-function ask(
+/** Where a window is asked for. */
+export function questionFor(
   { people, zone, metric, interval }: Subject,
   { span, maxPoints }: SeriesWindow,
-  signal: AbortSignal,
-  priority: RequestPriority,
-  wall = false,
-): Promise<Reading> {
+): string {
   const query = {
     start_date: instantText(span.start),
     end_date: instantText(span.end),
@@ -37,8 +35,19 @@ function ask(
     ...(metric === null ? {} : { metric: [metric] }),
     ...(interval === null ? { max_points: maxPoints } : { interval }),
   };
-  const address = addressOf("/v1/multi-user/timeseries", query);
-  return read(address, { people, zone, span, wall }, priority, signal);
+  return addressOf("/v1/multi-user/timeseries", query);
+}
+
+function ask(
+  subject: Subject,
+  window: SeriesWindow,
+  signal: AbortSignal,
+  priority: RequestPriority,
+  wall = false,
+): Promise<Reading> {
+  const { people, zone } = subject;
+  const asked = { people, zone, span: window.span, wall };
+  return read(questionFor(subject, window), asked, priority, signal);
 }
 
 /** One question a zone: the same hours of the clock are other instants in each. All get the resolution of the first. */

@@ -1,5 +1,6 @@
 /** Sees to it that there is a picture for what is looked at, and one for what is looked at next. */
 import { isAbort } from "../api/errors";
+import { chartAsked } from "../api/order";
 import type { Span } from "../time/range";
 import { fetchPicture } from "./fetchPicture";
 import { fits, isFresh, type Picture, Pictures, type Subject, subjectKey } from "./pictures";
@@ -108,6 +109,8 @@ export class Loader {
     const control = new AbortController();
     this.asking = { subject: key, window, control };
     this.change({ loading: true, error: null });
+    const done = this.state.picture === null ? chartAsked() : () => {};
+    control.signal.addEventListener("abort", done);
     fetchPicture(subject, window, control.signal, "high")
       .then((picture) => {
         if (control.signal.aborted) return;
@@ -120,7 +123,8 @@ export class Loader {
         if (control.signal.aborted || isAbort(error)) return;
         this.asking = null;
         this.change({ loading: false, error });
-      });
+      })
+      .finally(done);
   }
 
   private cancel(): void {

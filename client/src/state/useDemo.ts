@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import { get } from "../api/client";
+import { afterCharts } from "../api/order";
 import type { AnswerOf } from "../api/types";
 
 const LOOK_MS = 2000;
@@ -20,7 +21,7 @@ export function useDemo(): Demo {
         })
         .catch(() => {});
     };
-    look();
+    afterCharts(control.signal).then(look, () => {});
     return () => {
       control.abort();
       window.clearTimeout(timer);

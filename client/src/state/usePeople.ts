@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { get } from "../api/client";
 import { isAbort } from "../api/errors";
+import { afterCharts } from "../api/order";
 import type { User, UserList } from "../api/types";
 
 const PAGE_SIZE = 50;
@@ -40,7 +41,8 @@ export function useDirectory(query: string, wanted = true): Directory {
     if (!wanted) return;
     const control = new AbortController();
     const fetchFirst = () =>
-      listUsers(query, null, control.signal)
+      afterCharts(control.signal)
+        .then(() => listUsers(query, null, control.signal))
         .then((found) => {
           setListing({ query, users: found.data, cursor: found.next_cursor ?? null });
           setError(null);
@@ -112,9 +114,12 @@ export function useRecords(ids: readonly string[], listed: readonly User[]): Rec
     if (!lacking) return;
     const control = new AbortController();
     const sought = lacking.split(" ");
-    Promise.all(sought.map((id) => findUser(id, control.signal))).then((found) => {
-      if (!control.signal.aborted) setKept((former) => new Map([...former, ...found]));
-    });
+    afterCharts(control.signal)
+      .then(() => Promise.all(sought.map((id) => findUser(id, control.signal))))
+      .then((found) => {
+        if (!control.signal.aborted) setKept((former) => new Map([...former, ...found]));
+      })
+      .catch(() => {}); // nobody wants to know any more
     return () => control.abort();
   }, [lacking]);
 
