@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -89,21 +88,14 @@ def test_the_chart_comes_first_and_tells_its_values_at_the_pointer(
     expect(seen.page.locator(".copied")).not_to_be_empty()
 
 
-def test_the_chart_is_asked_for_before_everything_else_and_once(visit: Opener) -> None:
-    seen = visit("/app/?people=")
-    paths: list[str] = []
-    seen.page.on("request", lambda request: paths.append(urlsplit(request.url).path))
-    for size in (DESKTOP, (1280, 720), PHONE):
-        seen.page.set_viewport_size({"width": size[0], "height": size[1]})
-        paths.clear()
-        seen.questions.clear()
-        seen.answers = 0
-        seen.page.goto(seen.page.url.partition("?")[0] + f"?{BOTH}&range=24h")
-        # Itself, the strip, and what may be looked at next.
-        seen.wait_for_answers(5)
-        assert next(path for path in paths if path.startswith("/v1/")) == SERIES
-        spans = [(asked["start_date"][0], asked["end_date"][0]) for asked in seen.questions]
-        assert len(set(spans)) == len(spans) == 5, spans
+@pytest.mark.parametrize("size", [DESKTOP, (1280, 720), PHONE])
+def test_the_chart_is_asked_for_before_everything_else_and_once(visit: Opener, size: tuple[int, int]) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h", size)
+    # Itself, the strip, and what may be looked at next.
+    seen.wait_for_answers(5)
+    assert next(path for path in seen.paths if path.startswith("/v1/")) == SERIES
+    spans = [(asked["start_date"][0], asked["end_date"][0]) for asked in seen.questions]
+    assert len(set(spans)) == len(spans) == 5, spans
 
 
 def test_what_the_server_refuses_is_said(visit: Opener) -> None:

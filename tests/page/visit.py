@@ -75,6 +75,7 @@ class Visit:
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
         self.complaints: list[str] = []
+        self.paths: list[str] = []
         self.questions: list[dict[str, list[str]]] = []
         self.answers = 0
         self._borne: tuple[str, ...] = ()
@@ -92,7 +93,8 @@ class Visit:
     def _on_request(self, request: Request) -> None:
         if not request.url.startswith((f"{self._address}/", "data:", "blob:")):
             self.complaints.append(f"asked {request.url}")
-        if urlsplit(request.url).path == SERIES:
+        self.paths.append(urlsplit(request.url).path)
+        if self.paths[-1] == SERIES:
             self.questions.append(parse_qs(urlsplit(request.url).query))
 
     def _on_finished(self, request: Request) -> None:
