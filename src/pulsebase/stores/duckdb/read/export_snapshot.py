@@ -125,12 +125,13 @@ class ExportSnapshot:
         """Return readings stored under this origin, `most` at most."""
         fresh = self._owned(pushes)
         fresh = fresh.take((fresh.origin == origin) & (fresh.v != TOMBSTONE))
-        statement = f"SELECT {_COLUMNS} FROM readings AS r WHERE origin = $origin"
+        statement = f"SELECT {_COLUMNS} FROM readings AS r"
         values = {"origin": origin, "most": most - min(len(fresh), most)}
         with relation(self.connection, "unmerged", keys_of(self.unmerged)):
             if len(self.unmerged):
-                statement += f" AND NOT EXISTS (SELECT 1 FROM unmerged AS u WHERE {SAME_KEY})"
-            stored = Rows(**self.connection.execute(statement + " LIMIT $most", values).fetchnumpy())
+                statement += f" ANTI JOIN unmerged AS u ON {SAME_KEY}"
+            statement += " WHERE r.origin = $origin LIMIT $most"
+            stored = Rows(**self.connection.execute(statement, values).fetchnumpy())
         return Rows.joined([fresh.take(slice(0, most)), stored])
 
     def counts(self, origins: Sequence[int], pushes: PushOrigins) -> Mapping[int, int]:

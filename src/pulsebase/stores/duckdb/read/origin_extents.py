@@ -14,7 +14,7 @@ from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.read.person_snapshot import PersonSnapshot
 from pulsebase.stores.duckdb.read.unmerged import SAME_KEY, keys_of
 
-_MERGED = "SELECT origin, count(*), min(t), max(t) FROM readings AS r WHERE user_no = $user"
+_MERGED = "SELECT r.origin, count(*), min(r.t), max(r.t) FROM readings AS r"
 _REPLACED = (
     f"SELECT {', '.join(f'r.{name}' for name in DTYPES)} FROM readings AS r SEMI JOIN unmerged AS u ON {SAME_KEY}"
 )
@@ -24,10 +24,10 @@ def origin_extents(snapshot: PersonSnapshot, pushes: PushOrigins) -> list[Origin
     """Return what is stored of one metric of a person under each origin."""
     asked = {"user": snapshot.user_no}
     if not len(snapshot.staged):
-        found = snapshot.connection.execute(f"{_MERGED} GROUP BY origin", asked).fetchall()
+        found = snapshot.connection.execute(f"{_MERGED} WHERE r.user_no = $user GROUP BY origin", asked).fetchall()
         return [OriginExtent(*row) for row in found]
     with relation(snapshot.connection, "unmerged", keys_of(snapshot.staged)):
-        others = f"{_MERGED} AND NOT EXISTS (SELECT 1 FROM unmerged AS u WHERE {SAME_KEY}) GROUP BY origin"
+        others = f"{_MERGED} ANTI JOIN unmerged AS u ON {SAME_KEY} WHERE r.user_no = $user GROUP BY origin"
         found = snapshot.connection.execute(others, asked).fetchall()
         replaced = Rows(**snapshot.connection.execute(_REPLACED).fetchnumpy())
     rows = Rows.joined([replaced, snapshot.arrived])
