@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from clickhouse_connect.driver.httpclient import HttpClient
+from urllib3 import Timeout
 
 from pulsebase.model.errors import (
     DiskFullError,
@@ -40,8 +42,8 @@ T = TypeVar("T")
 _CONNECT_TIMEOUT_S = 5
 #: How much longer than a statement may take somebody waits for its answer, before the server is taken for dead.
 _PATIENCE_S = 5.0
-#: How long that may be in all; each needs a client of its own. No statement may take longer than the last.
-_SILENCES_S = (10, 20, 40, 90)
+#: How long that is at least.
+_SILENCE_S = 10.0
 #: How often a question that was taken back is ended, until it has ended: it may still be on its way to the server.
 _END_AGAIN_S = 0.05
 _END_LIMIT_S = 2.0
@@ -81,6 +83,20 @@ DURABLE: Mapping[str, int] = {
 }
 
 
+class _Silence(Timeout):
+    """How long somebody waits for a server to say something, which each statement decides for itself. Making a client
+    takes longer than most statements, so one client serves them all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(connect=_CONNECT_TIMEOUT_S)
+        self.of_this_thread = threading.local()
+
+    def clone(self) -> Timeout:
+        """Return what holds for the statement of this thread; urllib3 asks with each request."""
+        return Timeout(connect=_CONNECT_TIMEOUT_S, read=self.of_this_thread.silence_s)
+
+
 class Server:
     """One server of the cluster. It may be used from many threads."""
 
@@ -88,7 +104,8 @@ class Server:
         self.name = f"{host}:{port}"
         self._address, self._host, self._port = address, host, port
         self._lock = threading.Lock()
-        self._clients: dict[int, Client] = {}
+        self._client: Client | None = None
+        self._silence = _Silence()
 
     def ask(
         self, statement: str, limit_s: float, values: Mapping[str, object] | None = None, name: str | None = None
@@ -112,21 +129,22 @@ class Server:
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
-            for client in self._clients.values():
-                client.close()
-            self._clients.clear()
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
     def _do(self, limit_s: float, work: Callable[[Client], T]) -> T:
+        silence_s = max(limit_s + _PATIENCE_S, _SILENCE_S)
+        self._silence.of_this_thread.silence_s = silence_s
         try:
-            return work(self._opened(limit_s))
+            return work(self._opened(silence_s))
         except ClickHouseError as error:
             raise _ours(error) from None
 
-    def _opened(self, limit_s: float) -> Client:
-        silence_s = next((each for each in _SILENCES_S if each >= limit_s + _PATIENCE_S), _SILENCES_S[-1])
+    def _opened(self, silence_s: float) -> Client:
         with self._lock:
-            if silence_s not in self._clients:
-                self._clients[silence_s] = clickhouse_connect.get_client(
+            if self._client is None:
+                client = clickhouse_connect.get_client(
                     host=self._host,
                     port=self._port,
                     username=self._address.user,
@@ -136,10 +154,13 @@ class Server:
                     compress=False,
                     connect_timeout=_CONNECT_TIMEOUT_S,
                     autogenerate_session_id=False,
-                    send_receive_timeout=silence_s,
+                    send_receive_timeout=math.ceil(silence_s),
                     query_retries=0,
                 )
-            return self._clients[silence_s]
+                assert isinstance(client, HttpClient)
+                client.timeout = self._silence
+                self._client = client
+            return self._client
 
 
 class ClickHouse:
