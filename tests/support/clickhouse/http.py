@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from queue import SimpleQueue
+from queue import LifoQueue
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.clickhouse.engine import INSERT, Session, error_code
@@ -29,7 +29,8 @@ class HttpServer(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, port: int, open_session: Callable[[], Session], at_once: int) -> None:
-        self.sessions: SimpleQueue[Session] = SimpleQueue()
+        #: The last one used comes first: it mostly has the settings of the next statement.
+        self.sessions: LifoQueue[Session] = LifoQueue()
         for _ in range(at_once):
             self.sessions.put(open_session())
         super().__init__(("127.0.0.1", port), _Request)
