@@ -21,7 +21,7 @@ import pytest
 from tests.deploy.compose import composed
 from tests.deploy.files import DEPLOY, run
 from tests.support.postgres import bare_timescale
-from tests.support.process import PULSEBASE, wait_until
+from tests.support.process import PULSEBASE, Place, wait_until
 from tests.support.programs import answers, free_port, running
 
 
@@ -42,44 +42,38 @@ class Roles:
         self.folder = folder
         self.places = {"DB_HOST": str(database.hostname), "DB_PORT": str(database.port), "PULSEBASE_HOST": "127.0.0.1"}
 
-    def environment(self, name: str, **changed: str) -> dict[str, str]:
-        """As in its container, apart from addresses and the folder."""
-        data = self.folder / name
-        data.mkdir(exist_ok=True)
+    def place(self, name: str, **changed: str) -> Place:
+        """The folder of a role, and its environment as in its container, apart from addresses and the folder."""
+        place = Place(self.folder / name)
+        data = place.folder
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("PULSEBASE_", "DB_"))}
         stated = self.services[name]["environment"] | self.places | changed
         moved = {each: value.replace("/data", str(data)) for each, value in stated.items()}
-        return ours | moved | {"XDG_DATA_HOME": str(data), "XDG_RUNTIME_DIR": str(self.folder)}
-
-    def command(self, name: str) -> list[str]:
-        return [PULSEBASE, *self.services[name]["command"]]
+        place.environment = ours | moved | {"XDG_DATA_HOME": str(data), "XDG_RUNTIME_DIR": str(self.folder)}
+        return place
 
     def key(self) -> dict[str, str]:
         """The header with a key of the API, which needs one: it is told where browsers reach it."""
-        command = [PULSEBASE, "keys", "create", "tester", "--scope", "admin"]
-        environment = self.environment("api-service")
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        done = self.place("api-service").run("keys", "create", "tester", "--scope", "admin")
+        assert done.returncode == 0, done.stderr
         return {"Authorization": f"Bearer {done.stdout.strip()}"}
 
     @contextlib.contextmanager
     def started(self, name: str, port: int, **changed: str) -> Iterator[str]:
         """The role as a process, once it is healthy by the image's own check; its address."""
-        environment = self.environment(name, **changed)
-        log = self.folder / f"{name}.log"
+        place, log = self.place(name, **changed), self.folder / f"{name}.log"
         with log.open("wb") as out:
-            process = subprocess.Popen(
-                self.command(name), cwd=self.folder / name, env=environment, stdout=out, stderr=out
-            )
+            process = place.start(*self.services[name]["command"], output=out)
         try:
             wait_until(lambda: answers(f"http://127.0.0.1:{port}/health") or process.poll() is not None, name, 60)
             assert process.poll() is None, log.read_text()
-            assert healthy(environment), log.read_text()
+            assert healthy(place.environment), log.read_text()
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
             code = process.wait(60)
         assert code == 0, log.read_text()
-        assert not healthy(environment)
+        assert not healthy(place.environment)
 
 
 def healthy(environment: dict[str, str]) -> bool:
@@ -121,14 +115,7 @@ def client(roles: Roles, api: str) -> Iterator[str]:
 def test_the_roles_work_together(tmp_path_factory: pytest.TempPathFactory) -> None:
     roles = Roles(tmp_path_factory.mktemp("roles"), bare_timescale())  # names of sockets have to be short
     for _ in range(2):  # doing it again changes nothing
-        done = subprocess.run(
-            roles.command("db-init-service"),
-            env=roles.environment("db-init-service"),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = roles.place("db-init-service").run(*roles.services["db-init-service"]["command"])
         assert (done.returncode, done.stderr) == (0, "")
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
     api_port, metrics_port = free_port(), free_port()
