@@ -17,9 +17,22 @@ from pulsebase.stores.clickhouse.write import StageWriter
 from pulsebase.stores.postgres.database import PostgresDatabase
 from pulsebase.stores.postgres.options import PoolOptions
 from tests.stores.harness import Reading, batch_of, rows_of
-from tests.support.clickhouse.store import Urls, new_store
+from tests.support.clickhouse.store import Urls, empty_store, new_store
 
-__all__ = ["EVER", "IMPORTED", "OPTIONS", "PUSHED", "SYNCED", "Clock", "Parts", "Row", "Urls", "new_store", "opened"]
+__all__ = [
+    "EVER",
+    "IMPORTED",
+    "OPTIONS",
+    "PUSHED",
+    "SYNCED",
+    "Clock",
+    "Parts",
+    "Row",
+    "Urls",
+    "empty_store",
+    "new_store",
+    "opened",
+]
 
 OPTIONS = ClickHouseOptions(grace_s=10, lease_s=60)
 EVER = TimeRange(0, MAX_US)

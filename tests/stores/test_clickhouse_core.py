@@ -17,7 +17,7 @@ from pulsebase.stores.clickhouse.address import Address
 from pulsebase.stores.clickhouse.engine import ClickHouse, Server
 from pulsebase.stores.clickhouse.migrate import require_current, set_up
 from pulsebase.stores.postgres.database import Connection, connect
-from tests.stores.clickhouse import EVER, IMPORTED, PUSHED, SYNCED, Parts, new_store, opened
+from tests.stores.clickhouse import EVER, IMPORTED, PUSHED, SYNCED, Parts, empty_store, new_store, opened
 from tests.stores.harness import Kept, Reading, at, batch_of, rows_of
 from tests.support.clickhouse.cluster import two_shards
 from tests.support.postgres import plain_postgres
@@ -33,6 +33,13 @@ def people_by_number(connection: Connection) -> dict[int, str]:
 
 @pytest.fixture
 def parts() -> Iterator[Parts]:
+    with opened(empty_store()) as found:
+        yield found
+
+
+@pytest.fixture
+def own_parts() -> Iterator[Parts]:
+    """The same for tests that change the tables."""
     with opened(new_store()) as found:
         yield found
 
@@ -221,28 +228,31 @@ def assert_holds(parts: Parts, kept: Kept) -> None:
         assert parts.read(person) == sorted(expected, key=lambda row: (row[0], row[2]))
 
 
-def test_setting_up_twice_does_no_harm_and_a_cluster_that_does_not_sync_is_refused(parts: Parts) -> None:
-    parts.write(Reading(TEN, 7000))
-    with connect(parts.urls.postgres) as connection:
-        assert set_up(connection, parts.cluster) == []
-        assert len(parts.read("ann")) == 1
-        first = next(iter(parts.cluster.shards().values()))
+def test_setting_up_twice_does_no_harm_and_a_cluster_that_does_not_sync_is_refused(own_parts: Parts) -> None:
+    own_parts.write(Reading(TEN, 7000))
+    with connect(own_parts.urls.postgres) as connection:
+        assert set_up(connection, own_parts.cluster) == []
+        assert len(own_parts.read("ann")) == 1
+        first = next(iter(own_parts.cluster.shards().values()))
         first.command("ALTER TABLE stage MODIFY SETTING fsync_after_insert = 0", 30)
         with pytest.raises(StopError, match=r"stage .* has not fsync_after_insert = 1"):
-            require_current(connection, parts.cluster)
+            require_current(connection, own_parts.cluster)
 
 
-def test_halves_that_were_not_set_up_for_each_other_are_refused(parts: Parts) -> None:
+def test_halves_that_were_not_set_up_for_each_other_are_refused(own_parts: Parts) -> None:
     with connect(new_store().postgres) as other, pytest.raises(StopError, match="belongs to another database"):
-        require_current(other, parts.cluster)
-    first = next(iter(parts.cluster.shards().values()))
+        require_current(other, own_parts.cluster)
+    first = next(iter(own_parts.cluster.shards().values()))
     first.command("ALTER TABLE belongs UPDATE shards = 3 WHERE true SETTINGS mutations_sync = 2", 30)
-    with connect(parts.urls.postgres) as own, pytest.raises(StopError, match="shard 1 of 3, and is shard 1 of 2 now"):
-        require_current(own, parts.cluster)
+    with (
+        connect(own_parts.urls.postgres) as own,
+        pytest.raises(StopError, match="shard 1 of 3, and is shard 1 of 2 now"),
+    ):
+        require_current(own, own_parts.cluster)
 
 
-def test_a_cluster_of_another_database_is_as_it_was_after_it_was_refused(parts: Parts) -> None:
-    first, second = parts.cluster.shards().values()
+def test_a_cluster_of_another_database_is_as_it_was_after_it_was_refused(own_parts: Parts) -> None:
+    first, second = own_parts.cluster.shards().values()
     empty = plain_postgres().bare_database()
     for server in (first, second):
         server.command("RENAME TABLE days TO days_unfilled", 30)
@@ -255,11 +265,11 @@ def test_a_cluster_of_another_database_is_as_it_was_after_it_was_refused(parts: 
     before = tables()
     for other in (new_store().postgres, empty):
         with connect(other) as connection, pytest.raises(StopError, match="belongs to another database"):
-            set_up(connection, parts.cluster)
+            set_up(connection, own_parts.cluster)
     first.command("TRUNCATE TABLE belongs", 30)
     with connect(empty) as connection:
         with pytest.raises(StopError, match="belongs to another database"):
-            set_up(connection, parts.cluster)
+            set_up(connection, own_parts.cluster)
         assert connection.execute("SELECT to_regnamespace('pulsebase')").fetchone() == (None,)
     assert tables() == before
     assert first.ask("SELECT count() AS n FROM belongs", 30)["n"][0].as_py() == 0

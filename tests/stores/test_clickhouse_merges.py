@@ -19,7 +19,7 @@ from pulsebase.stores.clickhouse.figures import Figures
 from pulsebase.stores.clickhouse.merge_thread import MergeThread
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.contract import Cancellation
-from tests.stores.clickhouse import EVER, OPTIONS, Parts, Urls, new_store, opened
+from tests.stores.clickhouse import EVER, OPTIONS, Parts, Urls, empty_store, opened
 from tests.stores.harness import Reading, at
 from tests.support.clickhouse.cluster import two_shards
 from tests.support.postgres import execute
@@ -32,7 +32,7 @@ AT_ONCE = ClickHouseOptions(grace_s=0, merge_interval_s=0.05)
 
 @pytest.fixture
 def urls() -> Urls:
-    return new_store()
+    return empty_store()
 
 
 @pytest.fixture

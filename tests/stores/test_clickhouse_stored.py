@@ -22,7 +22,7 @@ from pulsebase.stores.contract import PUSH_KIND
 from pulsebase.stores.memory import MemoryStore
 from pulsebase.stores.postgres.registry import PostgresRegistry
 from pulsebase.testing.laws.words import assert_in_order_of_export, exported
-from tests.stores.clickhouse import EVER, OPTIONS, Parts, new_store, opened
+from tests.stores.clickhouse import EVER, OPTIONS, Parts, empty_store, opened
 from tests.stores.harness import Reading, at, batch_of, rows_of
 
 TEN = at("2024-01-15T10:00:00")
@@ -33,7 +33,7 @@ PEOPLE = ("ann", "Bob", "cleo")
 
 @pytest.fixture(scope="module")
 def parts() -> Iterator[Parts]:
-    with opened(new_store()) as found:
+    with opened(empty_store()) as found:
         yield found
 
 
@@ -167,7 +167,7 @@ def test_merges_do_not_pass_an_export(parts: Parts) -> None:
 
 
 def test_nothing_is_found_in_an_empty_store() -> None:
-    with opened(new_store()) as parts:
+    with opened(empty_store()) as parts:
         reader = StoredReader(parts.database, parts.cluster, OPTIONS)
         assert rows_of(reader.stored()) == rows_of(reader.readings("ann", EVER)) == []
         assert not reader.stored_values(batch_of([Reading(TEN, 1)], 1, HEART_RATE.name)).there.any()

@@ -9,7 +9,7 @@ import pytest
 
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.stores.clickhouse import commits
-from tests.stores.clickhouse import IMPORTED, PUSHED, SYNCED, Parts, new_store, opened
+from tests.stores.clickhouse import IMPORTED, PUSHED, SYNCED, Parts, empty_store, opened
 from tests.stores.harness import Kept, Reading, at, batch_of
 from tests.support.postgres import execute
 
@@ -19,7 +19,7 @@ SECOND = 1_000_000
 
 @pytest.fixture
 def parts() -> Iterator[Parts]:
-    with opened(new_store()) as found:
+    with opened(empty_store()) as found:
         yield found
 
 

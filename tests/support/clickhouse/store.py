@@ -19,7 +19,7 @@ _KEPT = ("migrations", "commit_marks", "horizon", "metrics", "belongs")
 _AS_AT_FIRST = (
     "UPDATE pulsebase.horizon SET start_at = 'epoch'; DELETE FROM pulsebase.metrics WHERE metric <> 'heart_rate'; "
     "UPDATE pulsebase.commit_marks "
-    "SET last = 0, merging_to = 0, merged = 0, days_to = 0, dropped_to = 0, expired_us = 0"
+    "SET last = 0, merging_to = 0, merged = 0, merged_readings = 0, days_to = 0, dropped_to = 0, expired_us = 0"
 )
 
 
@@ -46,12 +46,14 @@ def _shared() -> Urls:
 
 
 def empty_store() -> Urls:
-    """A store that is set up and empty, the same each time: quicker than a new one."""
+    """A store that is set up and empty, the same each time: quicker than a new one. Who changes its tables, or leaves
+    something at work on it, needs a new one. People are numbered from 1.
+    """
     urls = _shared()
     with psycopg.connect(urls.postgres, autocommit=True) as connection:
         found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'pulsebase'").fetchall()
         ours = ", ".join(f"pulsebase.{name}" for (name,) in found if name not in _KEPT)
-        connection.execute(f"TRUNCATE {ours}, public.activities_heart_summary; {_AS_AT_FIRST}")
+        connection.execute(f"TRUNCATE {ours}, public.activities_heart_summary RESTART IDENTITY; {_AS_AT_FIRST}")
     for place in range(len(two_shards().shards)):
         client = shared_client(place)
         asked = (
