@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from pulsebase.settings import Settings
 from pulsebase.wiring import BuiltServer, build
+from tests.support.in_process import InProcessClient
 from tests.support.stores import named_store
 
 
-class Api(TestClient):
+class Api(InProcessClient):
     """An HTTP client of an installation, and the installation."""
 
     def __init__(self, parts: BuiltServer, client: tuple[str, int] = ("127.0.0.1", 50000)) -> None:
-        super().__init__(parts.app, base_url="http://localhost", client=client)
+        super().__init__(parts.app, client=client)
         self.parts = parts
 
     def store(self, *readings: dict[str, Any]) -> None:

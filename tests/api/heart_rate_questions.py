@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tests.support.in_process import InProcessClient
 
 #: Headers that say something of one answer, or of the framework's version.
 _PASSING_HEADERS = {"x-request-id", "date"}
@@ -210,12 +211,12 @@ def answers(app: ASGIApp, spelled: str = "heart-rate") -> list[dict[str, Any]]:
     return found
 
 
-def client_of(app: ASGIApp) -> TestClient:
+def client_of(app: ASGIApp) -> InProcessClient:
     """A client that is the owner."""
-    return TestClient(AsOwner(app), base_url="http://localhost")
+    return InProcessClient(AsOwner(app))
 
 
-def answer(client: TestClient, question: Question, spelled: str = "heart-rate") -> dict[str, Any]:
+def answer(client: InProcessClient, question: Question, spelled: str = "heart-rate") -> dict[str, Any]:
     """Ask one question. Return what was asked and answered."""
     method, path, headers, body = question
     got = client.request(method, _LAST_HEART_RATE.sub(spelled, path), headers=headers, content=body.encode())
@@ -224,7 +225,7 @@ def answer(client: TestClient, question: Question, spelled: str = "heart-rate") 
     return {"asked": f"{method} {path}", "status": got.status_code, "headers": said, "body": shown}
 
 
-async def _events(app: ASGIApp, client: TestClient) -> list[str]:
+async def _events(app: ASGIApp, client: InProcessClient) -> list[str]:
     """What the stream tells of a reading that comes while one listens."""
     told, come = "", asyncio.Event()
     leaving = asyncio.Event()

@@ -15,7 +15,6 @@ import httpx2 as httpx
 import pytest
 import zstandard
 from prometheus_client import generate_latest
-from starlette.testclient import TestClient
 
 from pulsebase import telemetry
 from pulsebase.api.app import create_app
@@ -38,6 +37,7 @@ from pulsebase.query.series import SeriesService
 from pulsebase.stores.memory import MemoryStore
 from pulsebase.wiring import BuiltServer
 from tests.api.conftest import Api, reading
+from tests.support.in_process import InProcessClient
 
 BATCH = "/v1/metrics/heart-rate/batch"
 SERIES = "/v1/timeseries?user_id=ann&start_date=2024-01-15&end_date=2024-01-15"
@@ -276,8 +276,8 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
     hurried.series.close()
 
 
-def _client(services: Components) -> TestClient:
-    return TestClient(create_app(services), base_url="http://localhost")
+def _client(services: Components) -> InProcessClient:
+    return InProcessClient(create_app(services))
 
 
 # --- a store in trouble ---

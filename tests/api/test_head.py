@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from pulsebase.access.scopes import NEEDS
 from tests.api.conftest import Api, reading
+from tests.support.in_process import InProcessClient
 from tests.support.process import wait_until
 
 SPAN = {"start": "2024-01-15", "end": "2024-01-16"}
@@ -80,14 +80,14 @@ def url_of(path: str) -> str:
     return path
 
 
-def as_owner(api: Api) -> TestClient:
+def as_owner(api: Api) -> InProcessClient:
     """A client over the owner's socket, for whom there are all routes."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["server"] = ("/run/socket", None)
         await api.parts.app(scope, receive, send)
 
-    return TestClient(app, base_url="http://localhost")
+    return InProcessClient(app)
 
 
 def test_every_route_that_answers_get_answers_head_alike(ann: Api) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from pulsebase.api.server.web_page import mount_page
+from tests.support.in_process import InProcessClient
 
 SCRIPT = b"console.log('pulse')\n" * 500
 
@@ -23,19 +23,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(folder: Path) -> TestClient:
+def client(folder: Path) -> InProcessClient:
     app = FastAPI()
     mount_page(app, folder)
-    return TestClient(app)
+    return InProcessClient(app)
 
 
-def test_hashed_files_are_kept_for_good_and_the_page_is_asked_for_again(client: TestClient) -> None:
+def test_hashed_files_are_kept_for_good_and_the_page_is_asked_for_again(client: InProcessClient) -> None:
     assert "immutable" in client.get("/app/assets/index-abc.js").headers["cache-control"]
     assert {client.get(f"/app/{path}").headers["cache-control"] for path in ("", "live", "cohort")} == {"no-cache"}
 
 
 @pytest.mark.parametrize("taken", ["gzip", "br, gzip;q=0.5", "deflate,gzip"])
-def test_texts_are_packed_for_who_takes_them(client: TestClient, folder: Path, taken: str) -> None:
+def test_texts_are_packed_for_who_takes_them(client: InProcessClient, folder: Path, taken: str) -> None:
     answer = client.get("/app/assets/index-abc.js", headers={"Accept-Encoding": taken})
     assert (answer.headers["content-encoding"], answer.headers["vary"]) == ("gzip", "Accept-Encoding")
     assert int(answer.headers["content-length"]) < len(SCRIPT) / 10
@@ -48,7 +48,7 @@ def test_texts_are_packed_for_who_takes_them(client: TestClient, folder: Path, t
 
 
 @pytest.mark.parametrize("headers", [{"Accept-Encoding": ""}, {"Accept-Encoding": "gzip;q=0"}, {"Range": "bytes=0-9"}])
-def test_others_get_files_as_they_are(client: TestClient, headers: dict[str, str]) -> None:
+def test_others_get_files_as_they_are(client: InProcessClient, headers: dict[str, str]) -> None:
     answer = client.get("/app/assets/index-abc.js", headers=headers)
     assert "content-encoding" not in answer.headers
     assert answer.headers["vary"] == "Accept-Encoding"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from pulsebase import telemetry
 from pulsebase.etl.importer import ImportWatcher
@@ -31,6 +30,7 @@ from pulsebase.wiring import build
 from tests.api.conftest import Api, reading
 from tests.faults.test_scrub_kill import files_with
 from tests.stores.harness import at
+from tests.support.in_process import InProcessClient
 from tests.support.process import wait_until
 from tests.support.receiver import ALLOWED, Receiver, receiving
 from tests.support.stores import named_store
@@ -282,7 +282,7 @@ def test_the_end_of_an_import_is_told_with_counts_that_can_be_and_once_it_ended(
     async def over_the_socket(scope: Any, receive: Any, send: Any) -> None:
         await place.parts.app(scope | {"server": ("owner.sock", None)}, receive, send)
 
-    owner = TestClient(over_the_socket, base_url="http://localhost")
+    owner = InProcessClient(over_the_socket)
     answer = owner.post(path, json={"status": "done"} | counts | {"read": 10**30})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "read"), answer.text
     with services.imports._running.held("by hand"):

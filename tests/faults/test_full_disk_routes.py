@@ -16,7 +16,6 @@ from unittest.mock import patch
 import httpx2 as httpx
 import pyarrow as pa
 import pytest
-from starlette.testclient import TestClient
 
 from pulsebase.access.access_file import AccessFile
 from pulsebase.access.scopes import NEEDS
@@ -33,6 +32,7 @@ from pulsebase.sources.synthetic import DEMO_PEOPLE
 from pulsebase.wiring import BuiltServer, build
 from tests.support.clouds import SimulatedCloud, consent, simulated
 from tests.support.disk import SmallDisk, mounted
+from tests.support.in_process import InProcessClient
 from tests.support.process import BASE_US, reading, wait_until
 
 PERSON = DEMO_PEOPLE[0].user_id
@@ -469,9 +469,7 @@ def marks_elsewhere(tmp_path: Path) -> Iterator[tuple[SmallDisk, BuiltServer]]:
 
 def fill_with(parts: BuiltServer, user_id: str) -> None:
     rows = [reading(user_id, second) for second in range(500)]
-    answer = TestClient(parts.app, base_url="http://localhost").post(
-        "/v1/metrics/heart-rate/batch", json={"readings": rows}
-    )
+    answer = InProcessClient(parts.app).post("/v1/metrics/heart-rate/batch", json={"readings": rows})
     assert answer.status_code == 202
 
 
@@ -480,7 +478,7 @@ def test_an_erasure_that_is_noted_but_finds_no_room_goes_on_by_itself(
 ) -> None:
     monkeypatch.setattr(erasures, "_RETRY_S", 0.2)
     disk, parts = marks_elsewhere
-    client = TestClient(parts.app, base_url="http://localhost")
+    client = InProcessClient(parts.app)
     fill_with(parts, "ann")
     disk.fill()
     answer = client.delete("/v1/users/ann")
@@ -505,7 +503,7 @@ def test_a_receipt_that_finds_no_room_once_the_person_is_gone_is_brought_up_to_d
         url = f"duckdb:///{tmp_path / 'store.duckdb'}"
         settings = Settings(_env_file=None, store_url=url, state_folder=disk.folder, access="off")
         with build(settings) as parts:
-            client = TestClient(parts.app, base_url="http://localhost")
+            client = InProcessClient(parts.app)
             fill_with(parts, "ann")
             remove_user = parts.store.remove_user
 

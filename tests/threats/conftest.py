@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from starlette.testclient import TestClient
 
 from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.settings import Settings
 from pulsebase.wiring import BuiltServer, build
+from tests.support.in_process import InProcessClient
 
 #: All that one key can hold.
 SCOPES = ("ingest", "read", "admin", "metrics")
@@ -34,9 +34,9 @@ class Guarded:
         self.parts.services.access.ring.refresh()
         return key
 
-    def client(self, key: str | None = None, address: str = "127.0.0.1") -> TestClient:
+    def client(self, key: str | None = None, address: str = "127.0.0.1") -> InProcessClient:
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
-        return TestClient(self.parts.app, base_url="http://localhost", client=(address, 50000), headers=headers)
+        return InProcessClient(self.parts.app, client=(address, 50000), headers=headers)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from starlette.testclient import TestClient
 
 from pulsebase.access.access_file import AccessFile
 from pulsebase.access.scopes import NEEDS
@@ -18,6 +17,7 @@ from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.model.errors import RejectedError
 from pulsebase.settings import Settings
 from pulsebase.wiring import build
+from tests.support.in_process import InProcessClient
 from tests.threats.conftest import Guarded, guarded, reading
 from tests.threats.test_keys import path_of
 
@@ -39,7 +39,7 @@ def place() -> Iterator[Guarded]:
 
 
 @pytest.fixture(scope="module")
-def study(place: Guarded) -> TestClient:
+def study(place: Guarded) -> InProcessClient:
     return place.client(place.key("study", ["aggregate"]))
 
 
@@ -52,7 +52,7 @@ def asked(client: httpx.Client, **parameters: Any) -> tuple[int | None, int | No
     return found["people"], found["avg"], found["spread"]
 
 
-def test_a_group_comes_to_a_count_a_mean_and_a_spread_and_no_id(study: TestClient) -> None:
+def test_a_group_comes_to_a_count_a_mean_and_a_spread_and_no_id(study: InProcessClient) -> None:
     assert asked(study) == (20, 72, 7)  # 24 people, 71.5 bpm and 6.92 bpm
     assert asked(study, gender="male") == (10, 78, 3)  # 12 people, 77.5 bpm and 3.45 bpm
     text = study.get(COHORT, params=DAYS).text
@@ -69,7 +69,9 @@ def test_a_group_comes_to_a_count_a_mean_and_a_spread_and_no_id(study: TestClien
         ("200", None),  # nobody
     ],
 )
-def test_fewer_than_ten_are_not_told_of_on_either_side(study: TestClient, threshold: str, people: int | None) -> None:
+def test_fewer_than_ten_are_not_told_of_on_either_side(
+    study: InProcessClient, threshold: str, people: int | None
+) -> None:
     assert asked(study, min_avg_heart_rate=threshold)[0] == people
 
 
@@ -86,14 +88,14 @@ def test_fewer_than_ten_are_not_told_of_on_either_side(study: TestClient, thresh
     ],
 )
 def test_fewer_than_ten_whom_one_condition_leaves_out_are_not_told_of(
-    study: TestClient, conditions: dict[str, str], people: int | None
+    study: InProcessClient, conditions: dict[str, str], people: int | None
 ) -> None:
     parameters = SPAN | conditions
     answer = study.get(COHORT, params=parameters)
     assert (answer.status_code, answer.json()["people"]) == (200, people)
 
 
-def test_two_answers_that_differ_by_one_person_are_mostly_the_same(study: TestClient) -> None:
+def test_two_answers_that_differ_by_one_person_are_mostly_the_same(study: InProcessClient) -> None:
     answers = {asked(study, min_avg_heart_rate=threshold)[0] for threshold in ("69", "70", "71", "72", "73")}
     assert answers == {10}, "14, 13, 12, 11 and 10 people"
 
@@ -111,7 +113,7 @@ def test_two_answers_that_differ_by_one_person_are_mostly_the_same(study: TestCl
     ],
 )
 def test_questions_that_are_fine_enough_to_cut_one_person_out_are_refused(
-    study: TestClient, parameters: dict[str, str], field: str
+    study: InProcessClient, parameters: dict[str, str], field: str
 ) -> None:
     answer = study.get(COHORT, params=DAYS | parameters)
     assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (400, [field])
@@ -135,7 +137,9 @@ def breathing(place: Guarded) -> Guarded:
     return place
 
 
-def test_groups_by_another_metric_are_told_of_as_those_by_heart_rate(breathing: Guarded, study: TestClient) -> None:
+def test_groups_by_another_metric_are_told_of_as_those_by_heart_rate(
+    breathing: Guarded, study: InProcessClient
+) -> None:
     def of(metric: str, **parameters: str) -> tuple[Any, ...]:
         answer = study.get(f"/v1/cohorts/{metric}", params=SPAN | parameters)
         assert answer.status_code == 200, answer.text
@@ -163,14 +167,14 @@ def test_groups_by_another_metric_are_told_of_as_those_by_heart_rate(breathing: 
     ],
 )
 def test_fine_questions_about_other_metrics_are_refused(
-    study: TestClient, metric: str, parameters: dict[str, str], said: tuple[str, str]
+    study: InProcessClient, metric: str, parameters: dict[str, str], said: tuple[str, str]
 ) -> None:
     answer = study.get(f"/v1/cohorts/{metric}", params=SPAN | parameters)
     assert answer.status_code == 400
     assert [(each["field"], each["reason"]) for each in answer.json()["errors"]] == [said]
 
 
-def test_it_opens_nothing_else(place: Guarded, study: TestClient) -> None:
+def test_it_opens_nothing_else(place: Guarded, study: InProcessClient) -> None:
     for name, need in NEEDS.items():
         method, path = path_of(name)
         if need in ("open", "key") or name in ("GET /cohorts/heart-rate", "GET /cohorts/{metric}"):
@@ -197,9 +201,9 @@ def test_a_day_has_so_many_questions_and_a_restart_gives_none_back(tmp_path: Pat
         assert left == [2, 1]
     with build(Settings(_env_file=None, access="on", **settings)) as parts:
 
-        def client_with(key: str) -> TestClient:
+        def client_with(key: str) -> InProcessClient:
             headers = {"authorization": f"Bearer {key}"}
-            return TestClient(parts.app, base_url="http://localhost", headers=headers)
+            return InProcessClient(parts.app, headers=headers)
 
         client = client_with(keys[0])
         assert client.get(COHORT, params=DAYS).json()["questions_left"] == 0

@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from starlette.testclient import TestClient
 
+from tests.support.in_process import InProcessClient
 from tests.threats.conftest import guarded
 
 BULK = "/v1/metrics/heart-rate/bulk"
@@ -45,13 +45,13 @@ def body_of(form: str, indexes: list[str]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
+def client() -> Iterator[InProcessClient]:
     with guarded() as place:
         yield place.owner
 
 
 @pytest.mark.parametrize("form", [ARROW, PARQUET, CSV])
-def test_two_columns_of_one_name_are_read_as_what_they_are(client: TestClient, form: str) -> None:
+def test_two_columns_of_one_name_are_read_as_what_they_are(client: InProcessClient, form: str) -> None:
     twice = ["__index_level_0__", "__index_level_0__"]
     answer = client.post(BULK, content=body_of(form, twice), headers={"Content-Type": form})
     assert answer.status_code == 202
@@ -80,7 +80,7 @@ def test_parquet_whose_counts_are_wrong_is_damaged_where_it_is_read(tmp_path: Pa
 
 
 @pytest.mark.parametrize("form", [ARROW, PARQUET, CSV])
-def test_an_index_of_very_many_levels_is_refused_before_it_is_read(client: TestClient, form: str) -> None:
+def test_an_index_of_very_many_levels_is_refused_before_it_is_read(client: InProcessClient, form: str) -> None:
     body = body_of(form, [f"__index_level_{number}__" for number in range(MANY if form == CSV else 2_000)])
     began_s = time.process_time()
     answer = client.post(BULK, content=body, headers={"Content-Type": form})

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from starlette.testclient import TestClient
 
 from tests.support.clouds import SimulatedCloud, consent, simulated
+from tests.support.in_process import InProcessClient
 from tests.threats.conftest import Guarded, guarded
 
 
@@ -32,7 +32,7 @@ def page_for(place: Guarded, user_id: str) -> httpx.URL:
     return httpx.URL(client.post("/v1/sources/fitbit/authorize", json={"user_id": user_id}).json()["url"])
 
 
-def agreed_in(browser: TestClient, page: httpx.URL, **headers: str) -> Any:
+def agreed_in(browser: InProcessClient, page: httpx.URL, **headers: str) -> Any:
     form = {"ticket": page.params["ticket"]}
     return browser.post(page.path, data=form, headers=headers, follow_redirects=False)
 
