@@ -24,6 +24,7 @@ from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.clickhouse import commits
+from pulsebase.stores.clickhouse.address import Address
 from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.clickhouse.store import ClickHouseStore
 from pulsebase.stores.contract import SeriesQuery
@@ -45,11 +46,12 @@ _PROCESSES = multiprocessing.get_context("forkserver")
 
 
 @pytest.fixture
-def urls() -> Urls:
+def urls() -> Iterator[Urls]:
     urls = new_store()
     with opened(urls) as parts:
         parts.write(*(Reading(TEN - SECOND, 6000, user_id=person) for person in PEOPLE))
-    return urls
+    yield urls
+    two_shards().drop_database(Address.of(urls.cluster).database)
 
 
 @pytest.fixture

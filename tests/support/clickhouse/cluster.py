@@ -142,6 +142,12 @@ class Cluster:
                 client.command(f"CREATE DATABASE {name}")
         return name
 
+    def drop_database(self, name: str) -> None:
+        """Remove a database from every server. One that starts again reads all tables that it has."""
+        for shard in self.shards:
+            with shard.client() as client:
+                client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
+
     def url_of(self, database: str) -> str:
         """The URL that names every server of the cluster, and a database."""
         hosts = ",".join(f"127.0.0.1:{shard.http_port}" for shard in self.shards)
@@ -215,7 +221,7 @@ class GivenCluster(Cluster):
     def new_database(self, name: str = "") -> str:
         """The name of a new, empty database on every server; one of its own unless it is given."""
         name = super().new_database(name)
-        atexit.register(self._drop, name)
+        atexit.register(self.drop_database, name)
         return name
 
     def url_of(self, database: str) -> str:
@@ -228,11 +234,6 @@ class GivenCluster(Cluster):
 
     def stop(self) -> None:
         """Leave it to whoever runs it."""
-
-    def _drop(self, name: str) -> None:
-        for shard in self.shards:
-            with shard.client() as client:
-                client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
 
 
 @functools.cache
