@@ -137,12 +137,14 @@ Script = Callable[[], list[Op]]
 @dataclass(frozen=True, slots=True)
 class Left:
     """What a kill before a step leaves: how many operations were finished, what the step was, and a copy of the folder;
-    None where the kill before has left the same, byte for byte.
+    None where the kill before has left the same, byte for byte. `is_begun` where all that differs from the copy before
+    are files that are not in place yet.
     """
 
     done: int
     where: str
     folder: Path | None
+    is_begun: bool
 
 
 def left_by_kills(path: Path, begun: int, end: int, script: Script, copies: Path) -> list[Left]:
@@ -164,9 +166,9 @@ def left_by_kills(path: Path, begun: int, end: int, script: Script, copies: Path
         if kind == "done":
             done += 1
             continue
-        folder = copies / str(copied) if kind == "copied" else None
-        copied += kind == "copied"
-        found.append(Left(done, what.removeprefix("before "), folder))
+        folder = copies / str(copied) if kind != "same" else None
+        copied += kind != "same"
+        found.append(Left(done, what.removeprefix("before "), folder, kind == "begun"))
     return found
 
 
@@ -176,12 +178,14 @@ def files_of_store(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.rglob("*")) if file.name not in notes and file.is_file()]
 
 
-def _digest_of(folder: Path) -> bytes:
-    digest = hashlib.sha256()
+def _digests_of(folder: Path) -> tuple[bytes, bytes]:
+    """Of all files that are in place, and of those that are begun: they get another name once they are whole."""
+    in_place, begun = hashlib.sha256(), hashlib.sha256()
     for file in files_of_store(folder):
         content = file.read_bytes()
+        digest = begun if file.suffix == ".new" else in_place
         digest.update(repr((str(file.relative_to(folder)), len(content))).encode() + content)
-    return digest.digest()
+    return in_place.digest(), begun.digest()
 
 
 def killed_before(step: int, path: Path, begun: int, end: int, script: Script = ops) -> tuple[bool, int, str]:
@@ -283,17 +287,17 @@ class _Copies(_Steps):
     def __init__(self, log: Path, folder: Path, copies: Path) -> None:
         super().__init__(log)
         self._folder, self._copies, self._copied = folder, copies, 0
-        self._last: bytes | None = None
+        self._last = (b"", b"")
 
     def at(self, what: str) -> None:
-        digest = _digest_of(self._folder)
-        if digest == self._last:
+        digests = _digests_of(self._folder)
+        if digests == self._last:
             self.note("same before " + _short(what))
             return
         shutil.copytree(self._folder, self._copies / str(self._copied))
         self._copied += 1
-        self.note("copied before " + _short(what))
-        self._last = digest
+        self.note(("begun" if digests[0] == self._last[0] else "copied") + " before " + _short(what))
+        self._last = digests
 
 
 def _short(what: str) -> str:
