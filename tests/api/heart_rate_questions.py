@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
-
-from tests.support.in_process import InProcessClient
 
 #: Headers that say something of one answer, or of the framework's version.
 _PASSING_HEADERS = {"x-request-id", "date"}
@@ -211,12 +210,12 @@ def answers(app: ASGIApp, spelled: str = "heart-rate") -> list[dict[str, Any]]:
     return found
 
 
-def client_of(app: ASGIApp) -> InProcessClient:
+def client_of(app: ASGIApp) -> TestClient:
     """A client that is the owner."""
-    return InProcessClient(AsOwner(app))
+    return TestClient(AsOwner(app), base_url="http://localhost")
 
 
-def answer(client: InProcessClient, question: Question, spelled: str = "heart-rate") -> dict[str, Any]:
+def answer(client: TestClient, question: Question, spelled: str = "heart-rate") -> dict[str, Any]:
     """Ask one question. Return what was asked and answered."""
     method, path, headers, body = question
     got = client.request(method, _LAST_HEART_RATE.sub(spelled, path), headers=headers, content=body.encode())
@@ -225,7 +224,7 @@ def answer(client: InProcessClient, question: Question, spelled: str = "heart-ra
     return {"asked": f"{method} {path}", "status": got.status_code, "headers": said, "body": shown}
 
 
-async def _events(app: ASGIApp, client: InProcessClient) -> list[str]:
+async def _events(app: ASGIApp, client: TestClient) -> list[str]:
     """What the stream tells of a reading that comes while one listens."""
     told, come = "", asyncio.Event()
     leaving = asyncio.Event()
