@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from clickhouse_connect.driver.httpclient import HttpClient
 
 from pulsebase.model.errors import StopError, StoreUnavailableError
 from pulsebase.model.metrics import HEART_RATE
@@ -134,6 +135,22 @@ def test_a_write_in_which_a_shard_dies_leaves_nothing_to_be_seen(parts: Parts, d
 def in_flight(connection: Connection) -> int:
     row = connection.execute("SELECT count(*) FROM pulsebase.commits WHERE state = 'in flight'").fetchone()
     return int(row[0]) if row else 0
+
+
+@pytest.mark.parametrize("left", [0, 1 / 3, 0.99])
+def test_an_answer_that_breaks_off_is_no_answer(parts: Parts, monkeypatch: pytest.MonkeyPatch, left: float) -> None:
+    parts.write(*(Reading(TEN + n * SECOND, 7000) for n in range(100)))
+    whole = HttpClient.raw_query
+
+    def broken(client: HttpClient, *arguments: Any, **options: Any) -> bytes:
+        answer = whole(client, *arguments, **options)
+        return answer[: int(left * len(answer))]
+
+    monkeypatch.setattr(HttpClient, "raw_query", broken)
+    with pytest.raises(StoreUnavailableError, match="broke its answer off"):
+        parts.read("ann")
+    monkeypatch.undo()
+    assert len(parts.read("ann")) == 101
 
 
 def test_what_was_acknowledged_outlives_the_death_of_every_shard(parts: Parts) -> None:

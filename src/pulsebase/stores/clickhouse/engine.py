@@ -112,7 +112,10 @@ class Server:
     ) -> pa.Table:
         """Return the answer to a question as columns. By the name, `end` can end it."""
         settings = _limited(limit_s) | ({} if name is None else {"log_comment": name})
-        return self._do(limit_s, lambda client: client.query_arrow(statement, dict(values or {}), settings))
+        try:
+            return self._do(limit_s, lambda client: client.query_arrow(statement, dict(values or {}), settings))
+        except pa.ArrowException:  # a shard that the server asks may die when the answer has begun already
+            raise StoreUnavailableError("a server of the cluster broke its answer off", 5) from None
 
     def command(self, statement: str, limit_s: float, values: Mapping[str, object] | None = None) -> None:
         """Run a statement that has no answer."""
