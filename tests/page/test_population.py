@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, expect
 from pulsebase.sources.fixtures import FixtureSpec
 from tests.page.conftest import Opener, opener
 from tests.page.server import fetched, population_server
+from tests.page.visit import PHONE, box_of
 
 READINGS = int(os.environ.get("PULSEBASE_TEST_PAGE_READINGS", "400000"))
 SPEC = FixtureSpec(users=1_000, readings=READINGS)
@@ -93,3 +94,20 @@ def test_a_cohort_of_the_thousand_is_what_the_server_says(visit_population: Open
     listed.get_by_role("link", name=first, exact=True).click()
     expect(seen.page.get_by_role("heading", level=1)).to_have_text(fetched(f"{populated}/v1/users/{first}")["name"])
     expect(seen.chart).to_have_attribute("data-pieces", re.compile(rf'"{first}":\[\['))
+
+
+def test_on_a_phone_the_chart_of_many_people_begins_as_high_as_that_of_two(visit_population: Opener) -> None:
+    people = [("people", str(number)) for number in range(1, 7)]
+    for view in ({"range": "all"}, period()):
+        seen = visit_population(f"/app/?{urlencode([*people, *view.items()])}", PHONE)
+        expect(seen.page.locator(".legend-person")).to_have_count(6)
+        expect(seen.resolution).to_be_visible()
+        assert box_of(seen.chart)["y"] + 12 <= 300
+        assert seen.overflow_px() <= 0
+    # The last of them is reached by the keyboard, and comes into sight with it.
+    last = seen.page.locator(".legend-person").last.get_by_role("button").first
+    expect(last).not_to_have_text("6")
+    last.focus()
+    expect(last).to_be_focused()
+    expect(last).to_be_in_viewport()
+    assert seen.obstacles() == []
