@@ -28,7 +28,7 @@ from pulsebase.stores.duckdb.merge.stage import NO_CONFIDENCE, Rows
 from pulsebase.stores.duckdb.parts import StoreParts
 from pulsebase.stores.duckdb.people.series_numbers import MetricNumbers, series_number
 from pulsebase.stores.duckdb.read import series, totals
-from pulsebase.stores.duckdb.read.origin_extents import origin_extents, together
+from pulsebase.stores.duckdb.read.origin_extents import origin_extents
 from pulsebase.stores.duckdb.read.overviews import Extent
 from pulsebase.stores.duckdb.read.snapshots import Snapshots
 from pulsebase.stores.duckdb.read.stored_values import is_of_other_hours, numbers_of, stored_values
@@ -118,11 +118,10 @@ class ReadingAnswers:
     def origin_extents(self, user_id: str, cancellation: Cancellation | None = None) -> list[OriginExtent]:
         """See `contract.Reader.origin_extents`."""
         user_no = self._users.find(user_id)
-        found: list[OriginExtent] = []
-        for series_no in () if user_no is None else self._metrics.series_of(user_no):
-            with self._snapshots.series(series_no, None, cancellation) as snapshot:
-                found += origin_extents(snapshot, self._parts.push_origins)
-        return together(found)
+        if user_no is None:
+            return []
+        with self._snapshots.person(self._metrics.series_of(user_no), None, cancellation) as snapshots:
+            return origin_extents(snapshots, self._parts.push_origins)
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         """See `contract.Reader.stored_values`."""
@@ -177,11 +176,8 @@ class ReadingAnswers:
 
     def _stored_of(self, user_no: int, interval: TimeRange) -> pa.Table:
         user_id = self._users.text(user_no)  # which is gone afterwards, should the person be removed meanwhile
-        found = []
-        for series_no in self._metrics.series_of(user_no):
-            with self._snapshots.series(series_no) as snapshot:
-                found.append(snapshot.owned(interval, self._parts.push_origins))
-        rows = Rows.joined(found)
+        with self._snapshots.person(self._metrics.series_of(user_no)) as snapshots:
+            rows = Rows.joined([each.owned(interval, self._parts.push_origins) for each in snapshots])
         devices = pa.array([self._devices.text(int(number)) for number in rows.device_no], pa.string())
         confidence = pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE)
         users = pa.array([user_id] * len(rows), pa.string())

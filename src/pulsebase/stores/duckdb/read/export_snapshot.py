@@ -20,7 +20,7 @@ from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.engine.cached_state import CachedState
 from pulsebase.stores.duckdb.engine.transactions import relation
 from pulsebase.stores.duckdb.merge.ordering import group_starts, storage_order
-from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
+from pulsebase.stores.duckdb.merge.origins import PushOrigins
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN, IdNumbers
@@ -31,7 +31,7 @@ from pulsebase.stores.duckdb.people.series_numbers import (
     people_of,
     series_number,
 )
-from pulsebase.stores.duckdb.read.unmerged import SAME_KEY, keys_of
+from pulsebase.stores.duckdb.read.unmerged import SAME_KEY, keys_of, owned_rows
 
 #: Readings fetched at a time, at some 25 bytes each, several times over. A person's day is not divided.
 _PIECE_ROWS = 1 << 20
@@ -153,22 +153,7 @@ class ExportSnapshot:
         return {number: found[number] for number in origins}
 
     def _owned(self, pushes: PushOrigins) -> Rows:
-        """Return the unmerged rows, the last of each key, under the origin of their reading.
-
-        That may be the origin under which the reading is stored, rather than the row's own.
-        """
-        asked = self.unmerged.take(~pushes.among(self.unmerged.origin))
-        if len(asked) == 0:
-            return self.unmerged
-        with relation(self.connection, "unmerged", keys_of(asked)):
-            columns = ", ".join(f"r.{name}" for name in DTYPES)
-            statement = f"SELECT {columns} FROM readings AS r SEMI JOIN unmerged AS u ON {SAME_KEY}"
-            stored = Rows(**self.connection.execute(statement).fetchnumpy())
-        rows = Rows.joined([stored, self.arrived])
-        self.deadline.check()
-        order = storage_order(rows)
-        self.deadline.check()
-        return last_of_each(rows, order, pushes, len(stored))
+        return owned_rows(self.connection, self.deadline, self.arrived, self.unmerged, pushes)
 
     def _numbers_of(self, user_ids: Sequence[str] | None) -> Sequence[int] | None:
         if user_ids is None:

@@ -7,7 +7,7 @@ left out of the stage snapshot: so none is missing and none counts twice.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import duckdb
 
@@ -52,15 +52,27 @@ class Snapshots:
         self, series_no: int, timeout_s: float | None = None, cancellation: Cancellation | None = None
     ) -> Iterator[PersonSnapshot]:
         """Take one person's readings of one metric."""
+        with self.person([series_no], timeout_s, cancellation) as (snapshot,):
+            yield snapshot
+
+    @contextlib.contextmanager
+    def person(
+        self, series_nos: Iterable[int], timeout_s: float | None = None, cancellation: Cancellation | None = None
+    ) -> Iterator[list[PersonSnapshot]]:
+        """Take a person's readings of several metrics, all of one state."""
         parts = self._parts
         with self.timed(timeout_s, cancellation) as (stage, connection, deadline, state):
-            unmerged = [late_rows(connection, series_no)] if state.late_rows else []
-            unmerged += [part.take(part.user_no == series_no) for part in stage.since(state.merged_seq)]
-            arrived = Rows.joined([part for part in unmerged if len(part)])
-            staged = arrived.last_of_each_key()
-            history = parts.priorities.at(connection, state.epoch).get(person_of(series_no), {})
-            want = parts.wanted_quarters.add
-            yield PersonSnapshot(connection, deadline, series_no, staged, arrived, history, parts.cached.devices, want)
+
+            def taken(series_no: int) -> PersonSnapshot:
+                unmerged = [late_rows(connection, series_no)] if state.late_rows else []
+                unmerged += [part.take(part.user_no == series_no) for part in stage.since(state.merged_seq)]
+                arrived = Rows.joined([part for part in unmerged if len(part)])
+                staged = arrived.last_of_each_key()
+                history = parts.priorities.at(connection, state.epoch).get(person_of(series_no), {})
+                want, devices = parts.wanted_quarters.add, parts.cached.devices
+                return PersonSnapshot(connection, deadline, series_no, staged, arrived, history, devices, want)
+
+            yield list(map(taken, series_nos))
 
     @contextlib.contextmanager
     def everybody(

@@ -13,10 +13,12 @@ import pyarrow as pa
 from pulsebase.model.columns import Columns
 from pulsebase.model.rollups import I32, I64, Mask
 from pulsebase.model.timerange import HOUR_US, SECOND_US, TimeRange
-from pulsebase.stores.duckdb.engine.transactions import State
+from pulsebase.stores.deadline import Deadline
+from pulsebase.stores.duckdb.engine.transactions import State, relation
 from pulsebase.stores.duckdb.merge.hour_rollups import hour_codes
-from pulsebase.stores.duckdb.merge.ordering import group_starts
-from pulsebase.stores.duckdb.merge.stage import Rows, StageSnapshot
+from pulsebase.stores.duckdb.merge.ordering import group_starts, storage_order
+from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
+from pulsebase.stores.duckdb.merge.stage import DTYPES, Rows, StageSnapshot
 from pulsebase.stores.duckdb.people.series_numbers import metrics_of, people_of
 
 #: By person number: whether a query is about this person.
@@ -55,6 +57,28 @@ def keys_of(rows: Rows) -> pa.Table:
     """Return the keys of readings, as a table that statements can use."""
     columns = {"user_no": rows.user_no, "device_no": rows.device_no, "t": rows.t, "second": rows.t // SECOND_US}
     return pa.table(columns)
+
+
+def owned_rows(
+    connection: duckdb.DuckDBPyConnection, deadline: Deadline, arrived: Rows, last: Rows, pushes: PushOrigins
+) -> Rows:
+    """Return the last unmerged row of each key under the origin of its reading.
+
+    That may be the origin under which the reading is stored, rather than the row's own. `arrived` are all of the rows
+    in order of arrival, `last` the last of each key.
+    """
+    asked = last.take(~pushes.among(last.origin))
+    if len(asked) == 0:
+        return last
+    with relation(connection, "unmerged", keys_of(asked)):
+        columns = ", ".join(f"r.{name}" for name in DTYPES)
+        statement = f"SELECT {columns} FROM readings AS r SEMI JOIN unmerged AS u ON {SAME_KEY}"
+        stored = Rows(**connection.execute(statement).fetchnumpy())
+    rows = Rows.joined([stored, arrived])
+    deadline.check()
+    order = storage_order(rows)
+    deadline.check()
+    return last_of_each(rows, order, pushes, len(stored))
 
 
 def unmerged_rows(  # noqa: PLR0917 one state, and what is asked of it
