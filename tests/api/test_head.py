@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 import pytest
 from starlette.routing import Mount, Route
-from starlette.types import Receive, Scope, Send
 
 from pulsebase.access.scopes import NEEDS
 from tests.api.conftest import Api, reading
+from tests.api.heart_rate_questions import AsOwner
 from tests.support.in_process import InProcessClient
 from tests.support.process import wait_until
 
@@ -82,12 +82,7 @@ def url_of(path: str) -> str:
 
 def as_owner(api: Api) -> InProcessClient:
     """A client over the owner's socket, for whom there are all routes."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["server"] = ("/run/socket", None)
-        await api.parts.app(scope, receive, send)
-
-    return InProcessClient(app)
+    return InProcessClient(AsOwner(api.parts.app))
 
 
 def test_every_route_that_answers_get_answers_head_alike(ann: Api) -> None:

@@ -28,6 +28,7 @@ from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.journal.notes import JournalNotes
 from pulsebase.wiring import build
 from tests.api.conftest import Api, reading
+from tests.api.heart_rate_questions import AsOwner
 from tests.faults.test_scrub_kill import files_with
 from tests.stores.harness import at
 from tests.support.in_process import InProcessClient
@@ -279,10 +280,7 @@ def test_the_end_of_an_import_is_told_with_counts_that_can_be_and_once_it_ended(
     path = f"/v1/admin/imports/{number}/finished"
     counts = dict.fromkeys(("files", "read", "written", "unchanged", "rejected", "people"), 1)
 
-    async def over_the_socket(scope: Any, receive: Any, send: Any) -> None:
-        await place.parts.app(scope | {"server": ("owner.sock", None)}, receive, send)
-
-    owner = InProcessClient(over_the_socket)
+    owner = InProcessClient(AsOwner(place.parts.app))
     answer = owner.post(path, json={"status": "done"} | counts | {"read": 10**30})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "read"), answer.text
     with services.imports._running.held("by hand"):
