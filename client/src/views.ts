@@ -3,7 +3,8 @@ import type { ComponentType } from "react";
 import { SeriesPage } from "./pages/SeriesPage";
 import type { PageId } from "./state/route";
 
-const LOADERS: Record<Exclude<PageId, "compare">, () => Promise<ComponentType>> = {
+const LOADERS: Record<PageId, () => Promise<ComponentType>> = {
+  compare: async () => SeriesPage,
   person: () => import("./pages/PersonPage").then((m) => m.PersonPage),
   cohort: () => import("./pages/CohortPage").then((m) => m.CohortPage),
   live: () => import("./pages/LivePage").then((m) => m.LivePage),
@@ -19,7 +20,6 @@ export function loadedView(page: PageId): ComponentType | null {
 }
 
 export async function loadView(page: PageId): Promise<ComponentType> {
-  if (page === "compare") return SeriesPage;
   const view = await LOADERS[page]();
   loaded.set(page, view);
   return view;
